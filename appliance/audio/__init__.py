@@ -1,0 +1,1 @@
+"""Pure audio arithmetic: formats, levels, frame rings. Imports nothing of the product."""

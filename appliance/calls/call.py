@@ -1,0 +1,624 @@
+"""One call's life: what happened -> what to do. The small machines beside this file decide; here they meet."""
+
+from __future__ import annotations
+
+import enum
+from typing import assert_never
+
+import msgspec
+
+from appliance.audio.formats import RATE_HZ
+from appliance.calls import dialogue, effects, events
+from appliance.calls.bargein import BargeIn, Verdict
+from appliance.calls.campaign import Campaign
+from appliance.calls.dialogue import Decision, Position
+from appliance.calls.effects import Act, ActKind, AnyEffect, Prompt, Speaker
+from appliance.calls.events import AnyEvent, Engine
+from appliance.calls.turns import SpeechTracker, hold_s
+from appliance.calls.utterance import Utterance
+
+MEDIA_S = 10.0  # from the 200 OK to the first frame
+NO_INPUT_S = 6.0
+FINAL_S = 0.5  # the recognizer's last word; after that its partial text has to do
+SLOW_S = 0.7  # the caller has waited so long for a sound of us: say something human
+HOLD_AGAIN_S = 6.0
+GIVE_UP_S = 12.0
+HANG_UP_S = 5.0  # for the BYE's answer
+ENDING_S = 30.0
+TAKE_BACK_S = 0.3  # so little of a reply heard: the caller was not done, and both pieces are one turn
+NOISE_S = 0.3  # a wordless stretch shorter than this was none
+
+
+class State(enum.Enum):
+    RINGING = "ringing"
+    LISTENING = "listening"
+    DECIDING = "deciding"  # the turn is over, the recognizer's final text is awaited
+    THINKING = "thinking"  # the mind is asked what it means
+    PHRASING = "phrasing"  # the mind is asked for words, none has come
+    SPEAKING = "speaking"
+    PAUSED = "paused"  # the caller may be interrupting
+    HOLDING = "holding"  # speech is gone: the daemon's own lines are all there is
+    ENDING = "ending"  # the last words are on their way
+    HANGING_UP = "hanging_up"
+    ENDED = "ended"
+
+
+class Timer(enum.Enum):
+    MEDIA = "media"
+    NO_INPUT = "no_input"
+    FINAL = "final"
+    SLOW = "slow"
+    GIVE_UP = "give_up"
+    MAX_CALL = "max_call"
+    ENDING = "ending"
+    HANG_UP = "hang_up"
+
+
+class ImpossibleEvent(Exception):
+    """An event that cannot follow what came before: a bug in the shell or here. Ends this call only."""
+
+    def __init__(self, event: AnyEvent, state: State) -> None:
+        self.event_type = type(event).__name__
+        self.state = state
+        super().__init__(f"{self.event_type} in state {state.value}")
+
+
+class CallerTurn(msgspec.Struct, frozen=True):
+    """What the caller said, not yet in the transcript while our reply may still be taken back."""
+
+    start_samples: int
+    end_samples: int
+    text: str
+    before: Position
+    spoken_samples: int
+
+
+class Call:
+    """See `ARCHITECTURE.md`, "The core contract". `busy` makes it a call over capacity: one line, then goodbye."""
+
+    def __init__(self, call: str, campaign: Campaign, *, longest_s: float, lost: frozenset[Engine], busy: bool) -> None:
+        self.id = call
+        self.state = State.RINGING
+        self._campaign = campaign
+        self._longest_s = longest_s
+        self._busy = busy
+        self._lost = set(lost)
+        self._timers: dict[Timer, float] = {}
+        self._tracker = SpeechTracker()
+        self._bargein = BargeIn()
+        self._position = dialogue.opening(campaign).position
+        self._numbers = 0  # requests, utterances and turns share one sequence: a number names one thing in a journal
+        self._asked: effects.Understand | effects.Phrase | None = None  # what the mind owes us
+        self._utterance: Utterance | None = None
+        self._filler: Utterance | None = None
+        self._waiting: tuple[Act, ...] | None = None  # to be said when speech is back
+        self._caller: CallerTurn | None = None
+        self._earlier_text = ""  # of the piece that was taken back
+        self._reply_gap_from: int | None = None
+        self._gap_ms: float | None = None
+        self._final: int | None = None  # the turn whose final text is awaited; row texts are of the old stretch till then
+        self._discard: set[int] = set()
+        self._outcome: str | None = None
+        self._media_at: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When `handle_timer` wants to be called, monotonic seconds."""
+        return min(self._timers.values(), default=None)
+
+    def handle(self, event: AnyEvent, now: float) -> list[AnyEffect]:
+        """One event. A late one on an ended call is nothing; raises ImpossibleEvent on one that cannot be."""
+        if self.state is State.ENDED:
+            return []
+        match event:
+            case events.Heard():
+                return self._heard(event, now)
+            case events.Played():
+                return self._played(event, now)
+            case events.Incoming():
+                return self._incoming(event, now)
+            case events.MediaStarted():
+                return self._media_started(event, now)
+            case events.HungUp():
+                return self._hung_up(event, now)
+            case events.Transcribed():
+                return self._transcribed(event.turn, event.text, now)
+            case events.Understood():
+                return self._understood(event, now)
+            case events.Phrased():
+                return self._phrased(event, now)
+            case events.Voiced():
+                return self._voiced(event, now)
+            case events.EngineLost():
+                return self._engine_lost(event.engine, now)
+            case events.EngineBack():
+                return self._engine_back(event.engine, now)
+            case events.StopAsked():
+                return self.end_politely("stopped", now)
+            case _:
+                assert_never(event)
+
+    def handle_timer(self, now: float) -> list[AnyEffect]:
+        """Do what is due by `now`."""
+        due = [t for t, when in self._timers.items() if when <= now]
+        out: list[AnyEffect] = []
+        for timer in due:
+            if self._timers.pop(timer, None) is not None:
+                out += self._timer(timer, now)
+        return out
+
+    def end_politely(self, why: str, now: float) -> list[AnyEffect]:
+        """Say goodbye with the daemon's own line and hang up; also the way out of a bug."""
+        if self.state in (State.ENDING, State.HANGING_UP, State.ENDED):
+            return []
+        out: list[AnyEffect] = [self._note("end_politely", why=why)]
+        if self.state is State.RINGING:
+            return out + self._hang_up(now)
+        out += self._caller_gone() + self._cut_utterance() + self._cut_filler() + self._forget()
+        self._outcome = self._outcome or "technical"
+        return out + self._play(Prompt.GOODBYE, now) + self._enter_ending(now)
+
+    # Life cycle ------------------------------------------------------------------------------------------------------
+
+    def _incoming(self, event: events.Incoming, now: float) -> list[AnyEffect]:
+        if self._timers or self._media_at is not None:
+            raise ImpossibleEvent(event, self.state)
+        self._timers[Timer.MEDIA] = now + MEDIA_S
+        self._timers[Timer.MAX_CALL] = now + self._longest_s
+        out: list[AnyEffect] = [effects.Answer(self.id)]
+        if not self._busy:
+            # Worded while the 200 OK travels: the greeting is the one reply whose moment is known beforehand.
+            out += self._phrase(dialogue.opening(self._campaign).acts, now)
+            self._stop_waiting()
+            self.state = State.RINGING
+        return out
+
+    def _media_started(self, event: events.MediaStarted, now: float) -> list[AnyEffect]:
+        if self.state is not State.RINGING or self._media_at is not None:
+            raise ImpossibleEvent(event, self.state)
+        self._timers.pop(Timer.MEDIA, None)
+        self._media_at = now
+        if self._busy:
+            self._outcome = "busy"
+            return self._play(Prompt.BUSY, now) + self._enter_ending(now)
+        if Engine.SPEECH in self._lost:
+            return self._hold_for_speech(now)
+        self._wait(now)
+        return self._say_all()
+
+    def _hung_up(self, event: events.HungUp, now: float) -> list[AnyEffect]:
+        out = self._caller_gone() + self._cut_utterance(transcript_only=True) + self._cut_filler()
+        out += self._forget()
+        outcome = self._outcome or ("technical" if event.by_us else "hung_up")
+        duration_s = now - self._media_at if self._media_at is not None else 0.0
+        out.append(self._note("hung_up", code=event.code, by_us=event.by_us, state=self.state.value))
+        out.append(effects.Concluded(self.id, outcome, dict(self._position.slots), round(duration_s, 3)))
+        self._timers.clear()
+        self.state = State.ENDED
+        return out
+
+    def _hang_up(self, now: float) -> list[AnyEffect]:
+        self._timers = {Timer.HANG_UP: now + HANG_UP_S}
+        self.state = State.HANGING_UP
+        return [effects.HangUp(self.id)]
+
+    def _enter_ending(self, now: float) -> list[AnyEffect]:
+        for timer in (Timer.NO_INPUT, Timer.SLOW, Timer.GIVE_UP, Timer.FINAL, Timer.MAX_CALL):
+            self._timers.pop(timer, None)
+        self._timers[Timer.ENDING] = now + ENDING_S
+        self.state = State.ENDING
+        return []
+
+    def _timer(self, timer: Timer, now: float) -> list[AnyEffect]:
+        match timer:
+            case Timer.MEDIA:
+                self._outcome = "technical"
+                return [self._note("no_media"), *self._hang_up(now)]
+            case Timer.NO_INPUT:
+                return self._decided(dialogue.on_no_input(self._position), now)
+            case Timer.FINAL:
+                turn = self._final
+                return [self._note("final_late"), *self._transcribed(turn, "", now)] if turn is not None else []
+            case Timer.SLOW:
+                return self._hold(now)
+            case Timer.GIVE_UP:
+                return self.end_politely("engines_gone", now)
+            case Timer.MAX_CALL:
+                return self.end_politely("longest_call", now)
+            case Timer.ENDING:
+                return self._hang_up(now)
+            case Timer.HANG_UP:
+                return self._hung_up(events.HungUp(self.id, 408, "no answer to BYE", True), now)
+            case _:
+                assert_never(timer)
+
+    # The caller speaks -----------------------------------------------------------------------------------------------
+
+    def _heard(self, row: events.Heard, now: float) -> list[AnyEffect]:
+        if self._final is not None and row.text is not None:
+            row = msgspec.structs.replace(row, text=None)
+        match self.state:
+            case State.LISTENING:
+                self._tracker.feed(row)
+                return self._listen(now)
+            case State.DECIDING | State.THINKING | State.PHRASING:
+                self._tracker.feed(row)
+                return self._take_back(now) if self._tracker.active else []
+            case State.SPEAKING | State.PAUSED if self._outcome is None:
+                return self._barge(self._bargein.feed(row, self._tracker), now)
+            case _:
+                self._tracker.feed(row)
+                return []
+
+    def _listen(self, now: float) -> list[AnyEffect]:
+        if not self._tracker.active:
+            self._timers.setdefault(Timer.NO_INPUT, now + NO_INPUT_S)
+            return []
+        self._timers.pop(Timer.NO_INPUT, None)
+        question = self._campaign.question(self._position.question)
+        if not self._tracker.ended(question):
+            return []
+        why = self._note(
+            "end_of_turn",
+            silence_s=round(self._tracker.silence_s, 3),
+            hold_s=hold_s(question, self._tracker.text),
+            words=len(self._tracker.text.split()),
+            slot=question.slot.value,
+        )
+        return [why, *self._close_stretch(now)]
+
+    def _close_stretch(self, now: float) -> list[AnyEffect]:
+        t = self._tracker
+        earlier = self._caller
+        self._caller = CallerTurn(
+            earlier.start_samples if earlier else t.onset_samples,
+            t.last_speech_samples,
+            " ".join(x for x in (earlier.text if earlier else "", t.text) if x),
+            earlier.before if earlier else self._position,
+            t.speech_samples + (earlier.spoken_samples if earlier else 0),
+        )
+        self._earlier_text = earlier.text if earlier else ""
+        self._final = self._next()
+        t.clear()
+        self.state = State.DECIDING
+        self._timers[Timer.FINAL] = now + FINAL_S
+        self._wait(now)
+        self._reply_gap_from = self._caller.end_samples
+        return [effects.Finalize(self.id, self._final)]
+
+    def _transcribed(self, turn: int, text: str, now: float) -> list[AnyEffect]:
+        if turn in self._discard:
+            self._discard.discard(turn)
+            self._final = None if self._final == turn else self._final
+            return []
+        if turn != self._final:
+            return []
+        self._final = None
+        self._timers.pop(Timer.FINAL, None)
+        if self.state is not State.DECIDING or self._caller is None:
+            return []
+        if text:
+            whole = " ".join(x for x in (self._earlier_text, text) if x)
+            self._caller = msgspec.structs.replace(self._caller, text=whole)
+        if not self._caller.text:
+            return self._wordless(self._caller, now)
+        self.state = State.THINKING
+        return self._ask(effects.Understand(self.id, self._next(), self._position.question, self._caller.text), now)
+
+    def _wordless(self, turn: CallerTurn, now: float) -> list[AnyEffect]:
+        if turn.spoken_samples / RATE_HZ < NOISE_S:
+            self._caller = None
+            return [self._note("noise"), *self._start_listening(now)]
+        return self._decided(dialogue.on_nothing_understood(self._campaign, self._position), now)
+
+    def _take_back(self, now: float) -> list[AnyEffect]:
+        """The caller goes on before we were heard: both pieces are one turn."""
+        out: list[AnyEffect] = [self._note("take_back", state=self.state.value)]
+        if self.state is State.DECIDING and self._final is not None:
+            # The text of the closed stretch is on its way; until it is here, the partial stands for it.
+            self._discard.add(self._final)
+        out += self._cut_utterance() + self._forget()
+        if self._caller is not None:
+            self._position = self._caller.before
+        self._outcome = None
+        self._stop_waiting()
+        self._timers.pop(Timer.FINAL, None)
+        self.state = State.LISTENING
+        return out
+
+    def _barge(self, verdict: Verdict, now: float) -> list[AnyEffect]:
+        match verdict:
+            case Verdict.NOTHING:
+                return []
+            case Verdict.PAUSE:
+                self.state = State.PAUSED
+                return [effects.Pause(self.id), self._note("barge_pause")]
+            case Verdict.RESUME:
+                self.state = State.SPEAKING
+                self._tracker.clear()
+                return [effects.Resume(self.id), self._note("barge_resume"), *self._drop_stretch()]
+            case Verdict.COMMIT:
+                utterance = self._utterance
+                heard_s = utterance.played_samples / RATE_HZ if utterance else 0.0
+                note = self._note("barge_commit", heard_s=round(heard_s, 3))
+                if heard_s < TAKE_BACK_S and self._caller is not None:
+                    return [note, *self._take_back(now)]
+                out = [note, *self._caller_gone(), *self._cut_utterance(), *self._forget()]
+                self.state = State.LISTENING
+                return out
+            case _:
+                assert_never(verdict)
+
+    def _drop_stretch(self) -> list[AnyEffect]:
+        """Start the recognizer afresh: what it has heard so far is not part of an answer."""
+        turn = self._next()
+        self._discard.add(turn)
+        self._final = turn
+        return [effects.Finalize(self.id, turn)]
+
+    def _start_listening(self, now: float) -> list[AnyEffect]:
+        self.state = State.LISTENING
+        self._stop_waiting()
+        self._timers[Timer.NO_INPUT] = now + NO_INPUT_S
+        stale = self._tracker.text and not self._tracker.active
+        self._tracker.clear()
+        return self._drop_stretch() if stale else []
+
+    # The mind answers ------------------------------------------------------------------------------------------------
+
+    def _ask(self, request: effects.Understand | effects.Phrase, now: float) -> list[AnyEffect]:
+        self._asked = request
+        self._wait(now)
+        return [] if Engine.MIND in self._lost else [request]
+
+    def _forget(self) -> list[AnyEffect]:
+        asked, self._asked = self._asked, None
+        return [effects.Forget(self.id, asked.request)] if asked is not None else []
+
+    def _understood(self, event: events.Understood, now: float) -> list[AnyEffect]:
+        if self._asked is None or event.request != self._asked.request:
+            return []
+        self._asked = None
+        meant = event.understanding
+        note = self._note("understood", intent=meant.intent, slot=meant.slot is not None, question=self._position.question)
+        return [note, *self._decided(dialogue.on_meaning(self._campaign, self._position, meant), now)]
+
+    def _decided(self, decision: Decision, now: float) -> list[AnyEffect]:
+        self._position = decision.position
+        self._outcome = decision.outcome
+        if self.state is State.HOLDING:
+            self._waiting = decision.acts
+            return []
+        return self._phrase(decision.acts, now)
+
+    def _phrase(self, acts: tuple[Act, ...], now: float) -> list[AnyEffect]:
+        self._timers.pop(Timer.NO_INPUT, None)
+        request = effects.Phrase(self.id, self._next(), acts)
+        self._utterance = Utterance(self._next(), request.request, acts)
+        self.state = State.PHRASING
+        out: list[AnyEffect] = []
+        if any(act.kind in (ActKind.ASK, ActKind.REASK) for act in acts):
+            out.append(effects.Expect(self.id, self._position.question))
+        return out + self._ask(request, now)
+
+    def _phrased(self, event: events.Phrased, now: float) -> list[AnyEffect]:
+        utterance = self._utterance
+        if utterance is None or event.request != utterance.request:
+            return []
+        if event.text:
+            utterance.clauses.append(event.text)
+        utterance.worded = event.last
+        if event.last:
+            self._asked = None
+        if self.state is State.RINGING or self.state is State.HOLDING:
+            return []
+        if event.last and not utterance.clauses:
+            return self._said(now)
+        self._begin_speaking()
+        return [effects.Say(self.id, utterance.number, max(0, len(utterance.clauses) - 1), event.text, event.last)]
+
+    def _say_all(self) -> list[AnyEffect]:
+        """Everything worded so far, once it can be heard."""
+        utterance = self._utterance
+        if utterance is None or not utterance.clauses:
+            self.state = State.PHRASING
+            return []
+        self._begin_speaking()
+        final = len(utterance.clauses) - 1
+        return [
+            effects.Say(self.id, utterance.number, i, text, utterance.worded and i == final)
+            for i, text in enumerate(utterance.clauses)
+        ]
+
+    def _begin_speaking(self) -> None:
+        if self.state is State.PHRASING or self.state is State.RINGING:
+            self.state = State.SPEAKING
+            self._bargein.reset()
+
+    # We speak --------------------------------------------------------------------------------------------------------
+
+    def _voiced(self, event: events.Voiced, now: float) -> list[AnyEffect]:
+        for utterance in (self._utterance, self._filler):
+            if utterance is not None and utterance.number == event.utterance:
+                utterance.voiced(event.clause, event.samples)
+        return []
+
+    def _played(self, event: events.Played, now: float) -> list[AnyEffect]:
+        if self._filler is not None and event.utterance == self._filler.number:
+            return self._filler_played(self._filler, event, now)
+        utterance = self._utterance
+        if utterance is None or event.utterance != utterance.number:
+            return []
+        out: list[AnyEffect] = []
+        if event.samples > 0:
+            if not utterance.started:
+                self._stop_waiting()
+            utterance.played(event.samples, event.at_samples)
+            self._measure_gap(utterance)
+            if event.samples / RATE_HZ >= TAKE_BACK_S:
+                out += self._caller_gone()
+        if event.finished and self.state in (State.SPEAKING, State.PAUSED, State.ENDING):
+            out += self._said(now)
+        return out
+
+    def _said(self, now: float) -> list[AnyEffect]:
+        """The utterance has left to its end."""
+        out = self._caller_gone() + self._agent_turn(cut=False)
+        self._utterance = None
+        if self.state is State.PAUSED:
+            out.append(effects.Resume(self.id))
+        if self._outcome is not None:
+            return out + self._hang_up(now)
+        if Engine.SPEECH in self._lost:
+            return out + self._hold_for_speech(now)
+        if self.state is State.PAUSED:
+            # The caller speaks into our last words: an answer, not an interruption.
+            self.state = State.LISTENING
+            return out
+        return out + self._start_listening(now)
+
+    def _cut_utterance(self, *, transcript_only: bool = False) -> list[AnyEffect]:
+        utterance = self._utterance
+        if utterance is None:
+            return []
+        out = self._agent_turn(cut=True)
+        self._utterance = None
+        if not transcript_only and utterance.clauses:
+            out.append(effects.Hush(self.id, utterance.number))
+        return out
+
+    def _agent_turn(self, *, cut: bool) -> list[AnyEffect]:
+        utterance = self._utterance
+        if utterance is None or not utterance.started:
+            return []
+        text = utterance.heard_text() if cut else " ".join(utterance.clauses)
+        if not text:
+            return []
+        return [self._turn(Speaker.AGENT, text, utterance.started_s, utterance.ended_s, cut=cut)]
+
+    def _caller_gone(self) -> list[AnyEffect]:
+        """What the caller said becomes history: our reply to it is being heard, or there is none to come."""
+        turn, self._caller = self._caller, None
+        out: list[AnyEffect] = []
+        if turn is not None and turn.text:
+            out.append(self._turn(Speaker.CALLER, turn.text, turn.start_samples / RATE_HZ, turn.end_samples / RATE_HZ))
+        return out
+
+    def _turn(self, who: Speaker, text: str, start_s: float, end_s: float, *, cut: bool = False) -> AnyEffect:
+        gap_ms = None
+        if who is Speaker.AGENT:
+            gap_ms, self._gap_ms = self._gap_ms, None
+        return effects.TurnTaken(self.id, who, text, round(start_s, 3), round(end_s, 3), gap_ms, cut)
+
+    def _measure_gap(self, utterance: Utterance) -> None:
+        if self._reply_gap_from is not None:
+            self._gap_ms = round(utterance.started_s * 1000 - self._reply_gap_from * 1000 / RATE_HZ, 1)
+            self._reply_gap_from = None
+
+    # Engines die -----------------------------------------------------------------------------------------------------
+
+    def _engine_lost(self, engine: Engine, now: float) -> list[AnyEffect]:
+        self._lost.add(engine)
+        note = self._note("engine_lost", engine=engine.value, state=self.state.value)
+        if engine is Engine.MIND or self.state in (State.RINGING, State.HANGING_UP, State.HOLDING):
+            return [note]  # a mind that is owed an answer by has its SLOW timer running
+        utterance = self._utterance
+        if utterance is not None and utterance.all_voiced and utterance.clauses:
+            return [note]  # all of it is in the playout already
+        if self.state is State.ENDING and utterance is None:
+            return [note]  # a line of the daemon's own
+        return [note, *self._hold_for_speech(now)]
+
+    def _hold_for_speech(self, now: float) -> list[AnyEffect]:
+        utterance = self._utterance
+        self._waiting = utterance.acts if utterance is not None else self._waiting
+        out: list[AnyEffect] = []
+        if self.state is State.DECIDING and self._caller is not None and self._caller.text:
+            # The final text died with the engine; the partial one is what the caller will be answered to.
+            out += self._ask(effects.Understand(self.id, self._next(), self._position.question, self._caller.text), now)
+        out += self._caller_gone() + self._cut_utterance()
+        if isinstance(self._asked, effects.Phrase):
+            out += self._forget()
+        for timer in (Timer.NO_INPUT, Timer.FINAL):
+            self._timers.pop(timer, None)
+        self._final = None
+        self._tracker.clear()
+        self.state = State.HOLDING
+        self._timers.setdefault(Timer.GIVE_UP, now + GIVE_UP_S)
+        return out + self._hold(now)
+
+    def _hold(self, now: float) -> list[AnyEffect]:
+        self._timers[Timer.SLOW] = now + HOLD_AGAIN_S
+        self._timers.setdefault(Timer.GIVE_UP, now + GIVE_UP_S)
+        return [] if self._filler is not None else [self._note("hold"), *self._play(Prompt.HOLDING, now)]
+
+    def _play(self, prompt: Prompt, now: float) -> list[AnyEffect]:
+        line = {
+            Prompt.HOLDING: self._campaign.lines.holding,
+            Prompt.GOODBYE: self._campaign.lines.goodbye,
+            Prompt.BUSY: self._campaign.lines.busy,
+        }[prompt]
+        self._filler = Utterance(self._next(), None)
+        self._filler.clauses.append(line)
+        self._filler.worded = True
+        return [effects.Play(self.id, self._filler.number, prompt)]
+
+    def _filler_played(self, filler: Utterance, event: events.Played, now: float) -> list[AnyEffect]:
+        if event.samples > 0:
+            filler.played(event.samples, event.at_samples)
+            self._measure_gap(filler)
+        if not event.finished:
+            return []
+        self._filler = None
+        out: list[AnyEffect] = self._caller_gone()
+        out.append(self._turn(Speaker.AGENT, filler.clauses[0], filler.started_s, filler.ended_s))
+        if self.state is State.ENDING and self._utterance is None:
+            return out + self._hang_up(now)
+        if self.state is State.HOLDING and Engine.SPEECH not in self._lost:
+            return out + self._recover(now)
+        return out
+
+    def _cut_filler(self) -> list[AnyEffect]:
+        filler, self._filler = self._filler, None
+        if filler is None or not filler.started or not (text := filler.heard_text()):
+            return []
+        return [self._turn(Speaker.AGENT, text, filler.started_s, filler.ended_s, cut=True)]
+
+    def _engine_back(self, engine: Engine, now: float) -> list[AnyEffect]:
+        self._lost.discard(engine)
+        out: list[AnyEffect] = [self._note("engine_back", engine=engine.value, state=self.state.value)]
+        if engine is Engine.MIND:
+            return out + ([self._asked] if self._asked is not None else [])
+        if self.state is State.HOLDING and self._filler is None:
+            out += self._recover(now)
+        return out
+
+    def _recover(self, now: float) -> list[AnyEffect]:
+        self._stop_waiting()
+        if isinstance(self._asked, effects.Understand):
+            self.state = State.THINKING
+            self._wait(now)
+            return []
+        if self._waiting is None:
+            acts = dialogue.on_engine_back(self._position).acts
+        else:
+            acts, self._waiting = (Act(ActKind.BACK), *self._waiting), None
+        return self._phrase(acts, now)
+
+    # Small ones ------------------------------------------------------------------------------------------------------
+
+    def _wait(self, now: float) -> None:
+        """The caller waits for us from here on."""
+        self._timers.setdefault(Timer.SLOW, now + SLOW_S)
+        self._timers.setdefault(Timer.GIVE_UP, now + GIVE_UP_S)
+
+    def _stop_waiting(self) -> None:
+        self._timers.pop(Timer.SLOW, None)
+        self._timers.pop(Timer.GIVE_UP, None)
+
+    def _next(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _note(self, kind: str, **data: str | int | float | bool | None) -> effects.Note:
+        return effects.Note(self.id, kind, data)

@@ -1,0 +1,193 @@
+"""The campaign: what the agent may say, ask and conclude. The file is the truth; nothing is said that is not in it.
+
+The model is the schema of the TOML file (`appliance.config.load_campaign` reads it). Pure data, frozen.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=600, strip_whitespace=True)]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=80, to_lower=True, strip_whitespace=True)]
+
+END = "end:"  # "end:<outcome>" as the target of a branch
+NEXT = "next"
+REPEAT = "repeat"
+
+
+class SlotKind(enum.StrEnum):
+    """What a question's answer looks like. Decides the recognizer's bias and how long to wait for more words."""
+
+    YES_NO = "yes_no"
+    CHOICE = "choice"
+    NUMBER = "number"
+    DIGITS = "digits"
+    DATE = "date"
+    NAME = "name"
+    OPEN = "open"
+
+
+class Builtin(enum.StrEnum):
+    """Intents every campaign has; the campaign may add wordings, and must say what each leads to."""
+
+    OPT_OUT = "opt_out"
+    HUMAN = "human"
+    NOT_INTERESTED = "not_interested"
+    GOODBYE = "goodbye"
+    REPEAT = "repeat"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Greeting(_Model):
+    """Spoken at once. `disclosure` says that the agent is a machine and that the call is recorded."""
+
+    hello: Line
+    disclosure: Line
+
+
+class Question(_Model):
+    """One thing to find out. `on` maps a slot value to "next", "repeat", a question id or "end:<outcome>".
+
+    A value without an entry goes by `otherwise`. `phrases` adds wordings per slot value (for `choice` it is the list
+    of choices). `digits` is how many digits a complete answer has (kind `digits`).
+    """
+
+    id: Id
+    ask: Line
+    reask: Line
+    slot: SlotKind
+    on: dict[str, str] = Field(default_factory=dict)
+    otherwise: str = NEXT
+    phrases: dict[str, list[Words]] = Field(default_factory=dict)
+    digits: int | None = Field(default=None, ge=1, le=20)
+    reasks: int = Field(default=2, ge=0, le=5)
+    give_up: str = NEXT
+
+
+class Reply(_Model):
+    """An answer to a common question, or to an objection: wordings that mean it, what to say, where to go then."""
+
+    id: Id
+    phrases: list[Words] = Field(min_length=1)
+    say: Line
+    then: str = REPEAT
+
+
+class Outcome(_Model):
+    """How a call can end. `closing` is the agent's last sentence ("" where the caller is gone)."""
+
+    id: Id
+    closing: str = Field(default="", max_length=600)
+
+
+class Lines(_Model):
+    """What the agent says outside the script."""
+
+    sorry: Line = "Sorry, I did not catch that."
+    back: Line = "Thank you for waiting."
+    still_there: Line = "Are you still there?"
+    acknowledge: list[Line] = Field(default_factory=lambda: ["Thank you."])
+    holding: Line = "One moment please."
+    goodbye: Line = "I am sorry, we have a technical problem. Goodbye."
+    busy: Line = "I am sorry, all our lines are busy right now. Goodbye."
+
+
+# What the product itself concludes; a campaign must say how each is closed.
+REQUIRED_OUTCOMES = ("completed", "dnc", "wants_human", "not_interested", "no_input", "hung_up", "technical")
+BUILTIN_OUTCOME = {
+    Builtin.OPT_OUT: "dnc",
+    Builtin.HUMAN: "wants_human",
+    Builtin.NOT_INTERESTED: "not_interested",
+    Builtin.GOODBYE: "not_interested",
+}
+
+
+class Campaign(_Model):
+    """A whole campaign. Every reference between its parts is checked here."""
+
+    name: Line
+    language: Literal["en"]
+    agent: Line
+    company: Line
+    greeting: Greeting
+    questions: list[Question] = Field(min_length=1)
+    answers: list[Reply] = Field(default_factory=list)
+    objections: list[Reply] = Field(default_factory=list)
+    intents: dict[Builtin, list[Words]] = Field(default_factory=dict)
+    lines: Lines = Field(default_factory=Lines)
+    outcomes: list[Outcome] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _references(self) -> Campaign:
+        problems: list[str] = []
+        outcomes = {o.id for o in self.outcomes}
+        questions = {q.id for q in self.questions}
+        for name in REQUIRED_OUTCOMES:
+            if name not in outcomes:
+                problems.append(f"outcomes: '{name}' is missing")
+        for builtin in Builtin:
+            if not self.intents.get(builtin):
+                problems.append(f"intents.{builtin.value}: no wording given")
+
+        def check(where: str, target: str) -> None:
+            if target in (NEXT, REPEAT) or target in questions:
+                return
+            if target.startswith(END) and target.removeprefix(END) in outcomes:
+                return
+            problems.append(f"{where}: '{target}' is neither next, repeat, a question nor end:<outcome>")
+
+        for i, q in enumerate(self.questions):
+            for value, target in q.on.items():
+                check(f"questions.{i}.on.{value}", target)
+            check(f"questions.{i}.otherwise", q.otherwise)
+            check(f"questions.{i}.give_up", q.give_up)
+            if q.slot is SlotKind.CHOICE and not q.phrases:
+                problems.append(f"questions.{i}.phrases: a choice needs its choices")
+            if q.slot is SlotKind.DIGITS and q.digits is None:
+                problems.append(f"questions.{i}.digits: say how many digits a complete answer has")
+        for group, replies in (("answers", self.answers), ("objections", self.objections)):
+            for i, reply in enumerate(replies):
+                check(f"{group}.{i}.then", reply.then)
+        ids = [q.id for q in self.questions] + [r.id for r in (*self.answers, *self.objections)] + [b.value for b in Builtin]
+        for name in sorted({x for x in ids if ids.count(x) > 1}):
+            problems.append(f"'{name}': the id is used twice")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def question(self, question_id: str) -> Question:
+        return next(q for q in self.questions if q.id == question_id)
+
+    def outcome(self, outcome_id: str) -> Outcome:
+        return next(o for o in self.outcomes if o.id == outcome_id)
+
+    def reply(self, reply_id: str) -> Reply | None:
+        """The answer or objection with this id; None for a built-in intent."""
+        return next((r for r in (*self.answers, *self.objections) if r.id == reply_id), None)
+
+    def verbatim(self) -> list[str]:
+        """Every sentence the script can say word for word, each once: what a voice prepares at load."""
+        sentences = [self.greeting.hello, self.greeting.disclosure, *self.lines.acknowledge]
+        sentences += [self.lines.sorry, self.lines.back, self.lines.still_there, self.lines.holding]
+        sentences += [self.lines.goodbye, self.lines.busy]
+        for q in self.questions:
+            sentences += [q.ask, q.reask]
+        sentences += [r.say for r in (*self.answers, *self.objections)]
+        sentences += [o.closing for o in self.outcomes if o.closing]
+        return list(dict.fromkeys(sentences))
+
+
+_CLAUSE = re.compile(r"(?<=[.!?])\s+")
+
+
+def clauses(text: str) -> list[str]:
+    """`text` cut where a voice may pause: after sentence ends. Never empty for non-blank text."""
+    return [c for c in (part.strip() for part in _CLAUSE.split(text)) if c]

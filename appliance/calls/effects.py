@@ -1,0 +1,171 @@
+"""What the core asks the shell to do. Frozen, plain data; performed by the daemon with one `match`."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class Effect(msgspec.Struct, frozen=True, tag=True):
+    """One thing to do for the call `call`."""
+
+    call: str
+
+
+class Answer(Effect, frozen=True):
+    """Send 200 OK."""
+
+
+class HangUp(Effect, frozen=True):
+    """Send BYE."""
+
+
+class Prompt(enum.Enum):
+    """Lines the daemon itself keeps as audio, so that they sound while every engine is dead."""
+
+    HOLDING = "holding"
+    GOODBYE = "goodbye"
+    BUSY = "busy"
+
+
+class Say(Effect, frozen=True):
+    """Synthesize clause `clause` (counted from 0) of `utterance` and play it after the clauses before it.
+
+    `last` marks the utterance's final clause.
+    """
+
+    utterance: int
+    clause: int
+    text: str
+    last: bool
+
+
+class Play(Effect, frozen=True):
+    """Play a line that the daemon holds, as `utterance`, at once."""
+
+    utterance: int
+    prompt: Prompt
+
+
+class Pause(Effect, frozen=True):
+    """Stop playout and keep the place."""
+
+
+class Resume(Effect, frozen=True):
+    """Go on from the kept place."""
+
+
+class Hush(Effect, frozen=True):
+    """Drop what is left of `utterance`; late audio of it is dropped too."""
+
+    utterance: int
+
+
+class Expect(Effect, frozen=True):
+    """Tell the recognizer what the script expects next: the id of a campaign question, None for anything."""
+
+    question: str | None
+
+
+class Finalize(Effect, frozen=True):
+    """Close the caller's stretch of speech `turn` and answer `events.Transcribed`; the next frame starts a new one."""
+
+    turn: int
+
+
+class Understand(Effect, frozen=True):
+    """Ask the mind what `text` means as a reply to `question` (an id of the campaign, None when nothing was asked)."""
+
+    request: int
+    question: str | None
+    text: str
+
+
+class ActKind(enum.Enum):
+    """What the agent does with a sentence. The wording for each is in the campaign; the mind phrases it."""
+
+    GREET = "greet"
+    ASK = "ask"
+    REASK = "reask"
+    ANSWER = "answer"
+    OBJECTION = "objection"
+    ACKNOWLEDGE = "acknowledge"
+    SORRY = "sorry"
+    BACK = "back"
+    STILL_THERE = "still_there"
+    CLOSE = "close"
+
+
+class Act(msgspec.Struct, frozen=True):
+    """`ref` is the campaign id the kind speaks of: a question, an answer, an objection, an outcome; "" where none."""
+
+    kind: ActKind
+    ref: str = ""
+
+
+class Phrase(Effect, frozen=True):
+    """Ask the mind to put `acts` into words, clause by clause (`events.Phrased`)."""
+
+    request: int
+    acts: tuple[Act, ...]
+
+
+class Forget(Effect, frozen=True):
+    """Cancel the mind's work on `request`."""
+
+    request: int
+
+
+class Speaker(enum.Enum):
+    CALLER = "caller"
+    AGENT = "agent"
+
+
+class TurnTaken(Effect, frozen=True):
+    """A turn is complete and belongs to the transcript. Times are call seconds (audio time).
+
+    `text` of an agent's turn is what was really heard: cut where playout was cut. `gap_ms` is, for an agent's turn
+    that answers the caller, the time from the caller's last speech to our first sample, as this process saw it.
+    """
+
+    who: Speaker
+    text: str
+    start_s: float
+    end_s: float
+    gap_ms: float | None = None
+    cut: bool = False
+
+
+class Note(Effect, frozen=True):
+    """A line for the journal: why something was decided. Never free text of the caller."""
+
+    kind: str
+    data: dict[str, str | int | float | bool | None]
+
+
+class Concluded(Effect, frozen=True):
+    """The call is over. `outcome` is an id of the campaign's outcomes; `slots` are the captured values."""
+
+    outcome: str
+    slots: dict[str, str]
+    duration_s: float
+
+
+AnyEffect = (
+    Answer
+    | HangUp
+    | Say
+    | Play
+    | Pause
+    | Resume
+    | Hush
+    | Expect
+    | Finalize
+    | Understand
+    | Phrase
+    | Forget
+    | TurnTaken
+    | Note
+    | Concluded
+)

@@ -1,0 +1,98 @@
+"""Many calls: routes events to them, admits new ones, drains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appliance.calls import effects, events
+from appliance.calls.call import Call, ImpossibleEvent, State
+from appliance.calls.campaign import Campaign
+from appliance.calls.effects import AnyEffect
+from appliance.calls.events import AnyEvent, Engine
+
+
+class Switchboard:
+    """All calls of the box. A call over capacity, or one that comes while draining, still gets a voice.
+
+    `lines` calls are talked to at once, and one more leg: the next INVITE can come before the old call's BYE.
+    """
+
+    def __init__(self, campaign: Campaign, *, lines: int, longest_call_s: float) -> None:
+        self._campaign = campaign
+        self._lines = lines
+        self._longest_call_s = longest_call_s
+        self._calls: dict[str, Call] = {}
+        self._lost: set[Engine] = set()
+        self._draining = False
+        self.over_capacity = 0
+
+    @property
+    def active(self) -> dict[str, State]:
+        """The calls that are up, with their states."""
+        return {call.id: call.state for call in self._calls.values()}
+
+    @property
+    def deadline(self) -> float | None:
+        """The earliest of all calls' deadlines, monotonic seconds."""
+        return min((d for call in self._calls.values() if (d := call.deadline) is not None), default=None)
+
+    @property
+    def draining(self) -> bool:
+        return self._draining
+
+    def handle(self, event: AnyEvent, now: float) -> list[AnyEffect]:
+        """One event of one call. An unknown call's event is late: nothing."""
+        if isinstance(event, events.Incoming):
+            self._admit(event.call)
+        call = self._calls.get(event.call)
+        if call is None:
+            return []
+        return self._run(call, lambda: call.handle(event, now), now)
+
+    def handle_timer(self, now: float) -> list[AnyEffect]:
+        """Let every call do what is due by `now`."""
+        out: list[AnyEffect] = []
+        for call in list(self._calls.values()):
+            out += self._run(call, lambda call=call: call.handle_timer(now), now)  # type: ignore[misc]
+        return out
+
+    def engine_lost(self, engine: Engine, now: float) -> list[AnyEffect]:
+        """An engine's process is gone: every call hears of it, and calls to come start with it gone."""
+        self._lost.add(engine)
+        return self._everyone(lambda call: events.EngineLost(call, engine), now)
+
+    def engine_back(self, engine: Engine, now: float) -> list[AnyEffect]:
+        """The engine answers again."""
+        self._lost.discard(engine)
+        return self._everyone(lambda call: events.EngineBack(call, engine), now)
+
+    def drain(self) -> None:
+        """From now on a new call is told that all lines are busy; running ones go on."""
+        self._draining = True
+
+    def stop(self, now: float) -> list[AnyEffect]:
+        """End every call politely."""
+        return self._everyone(events.StopAsked, now)
+
+    def _admit(self, call: str) -> None:
+        busy = self._draining or len(self._calls) > self._lines
+        self.over_capacity += busy
+        self._calls.setdefault(
+            call, Call(call, self._campaign, longest_s=self._longest_call_s, lost=frozenset(self._lost), busy=busy)
+        )
+
+    def _everyone(self, event: Callable[[str], AnyEvent], now: float) -> list[AnyEffect]:
+        out: list[AnyEffect] = []
+        for name in list(self._calls):
+            out += self.handle(event(name), now)
+        return out
+
+    def _run(self, call: Call, step: Callable[[], list[AnyEffect]], now: float) -> list[AnyEffect]:
+        try:
+            out = step()
+        except ImpossibleEvent as bug:
+            note = effects.Note(call.id, "impossible_event", {"event": bug.event_type, "state": bug.state.value})
+            out = [note, *call.end_politely("bug", now)]
+        if call.state is State.ENDED:
+            del self._calls[call.id]
+        return out

@@ -1,0 +1,1 @@
+"""Settings and campaigns: TOML in and out, validated as a whole."""

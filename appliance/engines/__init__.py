@@ -1,0 +1,1 @@
+"""Speech and mind: the workers, their backends and the daemon's side of their sockets."""

@@ -1,0 +1,1 @@
+"""Minds: what the caller meant, and what to say."""

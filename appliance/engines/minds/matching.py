@@ -1,0 +1,111 @@
+"""Does this sentence mean one of these phrases? Word overlap in order, tolerant of a recognizer's slips. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from appliance.engines.minds.words import LEADING_WORDS, NEGATORS, PADDING, likeness, tokens, weight
+
+_MAX_GAP_WORDS = 2
+# Words that may stand between a negation and what it denies: "I do NOT want you to | take me off the list".
+_BRIDGE = frozenset("want need wish ask asking asked trying going like would you them to be been really say said saying get".split())
+
+
+class Phrase(msgspec.Struct, frozen=True):
+    """A wording, ready for comparison."""
+
+    label: str
+    words: tuple[str, ...]
+    content: frozenset[str]
+    optional: int
+    weight: float
+
+    @classmethod
+    def of(cls, label: str, wording: str) -> Phrase:
+        """The first `optional` words ("can I", "I want to") say nothing where two others do, and count nothing."""
+        words = tokens(wording)
+        content = frozenset(w for w in words if weight(w) >= 1.0) or frozenset(words)
+        leading = next((i for i, w in enumerate(words) if w not in LEADING_WORDS), 0)
+        optional = leading if len(content) >= 2 else 0
+        return cls(label, words, content, optional, sum(map(weight, words[optional:])))
+
+    @property
+    def needed(self) -> float:
+        """The share of its weight that must be heard. The fewer words carry it, the less may be missing."""
+        return 0.99 if len(self.content) <= 1 else 0.95 if len(self.content) == 2 else 0.72
+
+
+class Match(msgspec.Struct, frozen=True):
+    """`score` 0..1 is the share of the phrase that was heard; `at` are the positions of its words in the sentence."""
+
+    label: str
+    score: float
+    at: frozenset[int]
+
+    def explains_more_than(self, other: Match) -> bool:
+        """True when this reading uses every word of the other one, and more."""
+        return self.at > other.at
+
+
+def best_match(heard: Sequence[str], phrases: Sequence[Phrase], known: frozenset[str] | None = None) -> Match | None:
+    """The phrase that fits `heard` best, None when none fits. Among equals: the most words, then the earliest in the list."""
+    have = known if known is not None else frozenset(heard)
+    best: Match | None = None
+    for phrase in phrases:
+        if not _worth_aligning(phrase, have):
+            continue
+        match = _align(phrase, heard)
+        if match and (best is None or (match.score * len(match.at), match.score) > (best.score * len(best.at), best.score)):
+            best = match
+    return best
+
+
+def _worth_aligning(phrase: Phrase, have: frozenset[str]) -> bool:
+    found = sum(1 for w in phrase.content if w in have or any(likeness(w, h) for h in have))
+    return found * 2 > len(phrase.content)
+
+
+def _align(phrase: Phrase, heard: Sequence[str]) -> Match | None:
+    """The heaviest in-order alignment with no gap over _MAX_GAP_WORDS; None when it is too light, negated or lost in talk."""
+    best_weight, best_at = 0.0, ()
+    # ends[j]: heaviest chain whose last matched word is heard[j]
+    ends: dict[int, tuple[float, tuple[int, ...]]] = {}
+    for n, word in enumerate(phrase.words):
+        worth = weight(word) if n >= phrase.optional else 0.0
+        grown: dict[int, tuple[float, tuple[int, ...]]] = {}
+        for j, other in enumerate(heard):
+            like = likeness(word, other)
+            if not like:
+                continue
+            before = [ends[k] for k in range(max(0, j - 1 - _MAX_GAP_WORDS), j) if k in ends]
+            base = max(before, key=lambda chain: chain[0]) if before else (0.0, ())
+            grown[j] = (base[0] + worth * like, (*base[1], j))
+        for j, chain in grown.items():
+            if j not in ends or chain[0] > ends[j][0]:
+                ends[j] = chain
+                if chain[0] > best_weight:
+                    best_weight, best_at = chain
+    score = best_weight / phrase.weight
+    if score < phrase.needed or not _negations_agree(phrase, heard, best_at) or _lost_in_talk(phrase, heard, best_at):
+        return None
+    return Match(phrase.label, score, frozenset(best_at))
+
+
+def _negations_agree(phrase: Phrase, heard: Sequence[str], at: tuple[int, ...]) -> bool:
+    """Every negation of the phrase was heard, and none was heard that it does not have."""
+    start = at[0]
+    while start > 0 and heard[start - 1] in _BRIDGE:
+        start -= 1
+    span = heard[max(0, start - 1) : at[-1] + 1]
+    wanted = sum(1 for w in phrase.words if w in NEGATORS)
+    return sum(1 for w in span if w in NEGATORS) == wanted
+
+
+def _lost_in_talk(phrase: Phrase, heard: Sequence[str], at: tuple[int, ...]) -> bool:
+    """One telling word counts only where little else is said: "agent", not "my cousin was an agent in Ohio"."""
+    if len(phrase.content) > 1 or len(phrase.words) > 3:
+        return False
+    rest = sum(1 for i, w in enumerate(heard) if i not in at and weight(w) >= 1.0 and w not in PADDING and w not in ("no", "yes"))
+    return rest > (0 if len(phrase.words) == 1 else 2)

@@ -1,0 +1,43 @@
+"""The error tree: what an operator can act on. A traceback means a bug, these never print one."""
+
+from __future__ import annotations
+
+
+class SidetoneError(Exception):
+    """Something an operator can mend. `hint` says what to do next; `exit_code` is the command's."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+class ConfigError(SidetoneError):
+    """A configuration or campaign file is wrong. `problems` has every one of them, as "key.path: what is wrong"."""
+
+    exit_code = 2
+
+    def __init__(self, source: str, problems: list[str], *, hint: str = "") -> None:
+        self.source = source
+        self.problems = problems
+        lines = [f"{source}: {len(problems)} problem{'s' if len(problems) != 1 else ''}"]
+        super().__init__("\n".join(lines + [f"  {p}" for p in problems]), hint=hint)
+
+
+class BackendError(SidetoneError):
+    """An engine backend is unknown, not installed, or does not start."""
+
+    exit_code = 2
+
+
+class SipError(SidetoneError):
+    """The SIP endpoint cannot start or register."""
+
+
+class StoreError(SidetoneError):
+    """Journal or recordings cannot be written."""

@@ -1,0 +1,1 @@
+"""The lab: a real Asterisk, customers who talk, and a meter on the wire. It imports the appliance only from outside."""
