@@ -41,3 +41,7 @@ class SipError(SidetoneError):
 
 class StoreError(SidetoneError):
     """Journal or recordings cannot be written."""
+
+
+class ApiError(SidetoneError):
+    """The API socket cannot be opened, nobody answers on it, or what comes over it is no message."""

@@ -17,6 +17,7 @@ ECHO_WINDOW_FRAMES = round(0.4 / FRAME_S)
 ECHO_MARGIN_DB = 10.0  # hybrids return at least 12 dB less than they were sent (ITU-T G.122 asks for more)
 FLOOR_DBOV = -50.0
 COMMIT_WORDLESS_S = 0.8  # so long a stretch is no cough, whatever the recognizer makes of it
+COMMIT_LONG_S = 2.5  # nor is one of so much speech a listening noise
 RESUME_SILENCE_S = 0.35
 
 BACKCHANNELS = frozenset(
@@ -37,7 +38,7 @@ def is_backchannel(text: str) -> bool:
 
 
 class BargeIn:
-    """One call's interruption detector. Feed every row while the agent's utterance is being played."""
+    """One call's interruption detector: `hear` every row, `judge` after those that come while an utterance is played."""
 
     def __init__(self) -> None:
         self._outbound: deque[float] = deque(maxlen=ECHO_WINDOW_FRAMES)
@@ -52,17 +53,21 @@ class BargeIn:
         """The agent starts a new utterance, or stopped."""
         self._paused = False
 
-    def feed(self, row: Heard, tracker: SpeechTracker) -> Verdict:
-        """One frame, into `tracker` too. PAUSE once, then COMMIT or RESUME once."""
+    def hear(self, row: Heard, tracker: SpeechTracker) -> None:
+        """One frame, into `tracker` too. Our voice comes back after our last word as well: the gate always holds."""
         self._outbound.append(row.outbound_dbov)
         tracker.feed(row, gate_dbov=self.gate_dbov)
+
+    def judge(self, tracker: SpeechTracker) -> Verdict:
+        """What the stretch so far means for the utterance. PAUSE once, then COMMIT or RESUME once."""
         if not tracker.active:
             return Verdict.NOTHING
         if not self._paused:
             self._paused = True
             return Verdict.PAUSE
         spoken_s = tracker.speech_samples / RATE_HZ
-        if (tracker.text and not is_backchannel(tracker.text)) or (not tracker.text and spoken_s >= COMMIT_WORDLESS_S):
+        wordy = bool(tracker.text) and not is_backchannel(tracker.text)
+        if wordy or spoken_s >= (COMMIT_LONG_S if tracker.text else COMMIT_WORDLESS_S):
             return Verdict.COMMIT
         if tracker.silence_s >= RESUME_SILENCE_S:
             self._paused = False

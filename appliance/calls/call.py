@@ -69,7 +69,6 @@ class CallerTurn(msgspec.Struct, frozen=True):
     start_samples: int
     end_samples: int
     text: str
-    before: Position
     spoken_samples: int
 
 
@@ -93,9 +92,9 @@ class Call:
         self._filler: Utterance | None = None
         self._waiting: tuple[Act, ...] | None = None  # to be said when speech is back
         self._caller: CallerTurn | None = None
+        self._before: Position | None = None  # where to go back to if the caller goes on; None once it is too late for that
         self._earlier_text = ""  # of the piece that was taken back
         self._reply_gap_from: int | None = None
-        self._gap_ms: float | None = None
         self._final: int | None = None  # the turn whose final text is awaited; row texts are of the old stretch till then
         self._discard: set[int] = set()
         self._outcome: str | None = None
@@ -143,7 +142,8 @@ class Call:
         due = [t for t, when in self._timers.items() if when <= now]
         out: list[AnyEffect] = []
         for timer in due:
-            if self._timers.pop(timer, None) is not None:
+            if self._timers.get(timer, now + 1) <= now:  # an earlier one may have stopped it or armed it anew
+                del self._timers[timer]
                 out += self._timer(timer, now)
         return out
 
@@ -154,7 +154,7 @@ class Call:
         out: list[AnyEffect] = [self._note("end_politely", why=why)]
         if self.state is State.RINGING:
             return out + self._hang_up(now)
-        out += self._caller_gone() + self._cut_utterance() + self._cut_filler() + self._forget()
+        out += self._nothing_more() + self._forget()
         self._outcome = self._outcome or "technical"
         return out + self._play(Prompt.GOODBYE, now) + self._enter_ending(now)
 
@@ -174,9 +174,10 @@ class Call:
         return out
 
     def _media_started(self, event: events.MediaStarted, now: float) -> list[AnyEffect]:
-        if self.state is not State.RINGING or self._media_at is not None:
+        if self.state is State.HANGING_UP and self._media_at is None:
+            return []  # it crossed our BYE
+        if self._timers.pop(Timer.MEDIA, None) is None:
             raise ImpossibleEvent(event, self.state)
-        self._timers.pop(Timer.MEDIA, None)
         self._media_at = now
         if self._busy:
             self._outcome = "busy"
@@ -184,11 +185,10 @@ class Call:
         if Engine.SPEECH in self._lost:
             return self._hold_for_speech(now)
         self._wait(now)
-        return self._say_all()
+        return self._say_all(now)
 
     def _hung_up(self, event: events.HungUp, now: float) -> list[AnyEffect]:
-        out = self._caller_gone() + self._cut_utterance(transcript_only=True) + self._cut_filler()
-        out += self._forget()
+        out = [e for e in self._nothing_more() if not isinstance(e, effects.Hush)] + self._forget()
         outcome = self._outcome or ("technical" if event.by_us else "hung_up")
         duration_s = now - self._media_at if self._media_at is not None else 0.0
         out.append(self._note("hung_up", code=event.code, by_us=event.by_us, state=self.state.value))
@@ -198,9 +198,11 @@ class Call:
         return out
 
     def _hang_up(self, now: float) -> list[AnyEffect]:
+        out = self._forget()
+        self._utterance = None
         self._timers = {Timer.HANG_UP: now + HANG_UP_S}
         self.state = State.HANGING_UP
-        return [effects.HangUp(self.id)]
+        return [*out, effects.HangUp(self.id)]
 
     def _enter_ending(self, now: float) -> list[AnyEffect]:
         for timer in (Timer.NO_INPUT, Timer.SLOW, Timer.GIVE_UP, Timer.FINAL, Timer.MAX_CALL):
@@ -215,12 +217,12 @@ class Call:
                 self._outcome = "technical"
                 return [self._note("no_media"), *self._hang_up(now)]
             case Timer.NO_INPUT:
+                self._before = self._position
                 return self._decided(dialogue.on_no_input(self._position), now)
             case Timer.FINAL:
-                turn = self._final
-                return [self._note("final_late"), *self._transcribed(turn, "", now)] if turn is not None else []
+                return [self._note("final_late"), *self._final_text("", now)]
             case Timer.SLOW:
-                return self._hold(now)
+                return self._slow(now)
             case Timer.GIVE_UP:
                 return self.end_politely("engines_gone", now)
             case Timer.MAX_CALL:
@@ -237,17 +239,15 @@ class Call:
     def _heard(self, row: events.Heard, now: float) -> list[AnyEffect]:
         if self._final is not None and row.text is not None:
             row = msgspec.structs.replace(row, text=None)
+        self._bargein.hear(row, self._tracker)
         match self.state:
             case State.LISTENING:
-                self._tracker.feed(row)
                 return self._listen(now)
             case State.DECIDING | State.THINKING | State.PHRASING:
-                self._tracker.feed(row)
-                return self._take_back(now) if self._tracker.active else []
+                return self._take_back(now) if self._tracker.active and self._before is not None else []
             case State.SPEAKING | State.PAUSED if self._outcome is None:
-                return self._barge(self._bargein.feed(row, self._tracker), now)
+                return self._barge(self._bargein.judge(self._tracker), now)
             case _:
-                self._tracker.feed(row)
                 return []
 
     def _listen(self, now: float) -> list[AnyEffect]:
@@ -274,9 +274,9 @@ class Call:
             earlier.start_samples if earlier else t.onset_samples,
             t.last_speech_samples,
             " ".join(x for x in (earlier.text if earlier else "", t.text) if x),
-            earlier.before if earlier else self._position,
             t.speech_samples + (earlier.spoken_samples if earlier else 0),
         )
+        self._before = self._position
         self._earlier_text = earlier.text if earlier else ""
         self._final = self._next()
         t.clear()
@@ -291,8 +291,9 @@ class Call:
             self._discard.discard(turn)
             self._final = None if self._final == turn else self._final
             return []
-        if turn != self._final:
-            return []
+        return self._final_text(text, now) if turn == self._final else []
+
+    def _final_text(self, text: str, now: float) -> list[AnyEffect]:
         self._final = None
         self._timers.pop(Timer.FINAL, None)
         if self.state is not State.DECIDING or self._caller is None:
@@ -307,7 +308,7 @@ class Call:
 
     def _wordless(self, turn: CallerTurn, now: float) -> list[AnyEffect]:
         if turn.spoken_samples / RATE_HZ < NOISE_S:
-            self._caller = None
+            self._caller = self._before = self._reply_gap_from = None
             return [self._note("noise"), *self._start_listening(now)]
         return self._decided(dialogue.on_nothing_understood(self._campaign, self._position), now)
 
@@ -317,9 +318,13 @@ class Call:
         if self.state is State.DECIDING and self._final is not None:
             # The text of the closed stretch is on its way; until it is here, the partial stands for it.
             self._discard.add(self._final)
-        out += self._cut_utterance() + self._forget()
-        if self._caller is not None:
-            self._position = self._caller.before
+        # So little of us was heard that it is no turn: the transcript has the caller's, whole.
+        out += [e for e in self._cut_utterance() + self._cut_filler() if not isinstance(e, effects.TurnTaken)]
+        out += self._forget()
+        if self._before is not None and self._before != self._position:
+            self._position = self._before
+            out.append(effects.Expect(self.id, self._position.question))
+        self._before = None
         self._outcome = None
         self._stop_waiting()
         self._timers.pop(Timer.FINAL, None)
@@ -332,22 +337,29 @@ class Call:
                 return []
             case Verdict.PAUSE:
                 self.state = State.PAUSED
+                self._stop_waiting()  # from here on it is we who wait
                 return [effects.Pause(self.id), self._note("barge_pause")]
             case Verdict.RESUME:
-                self.state = State.SPEAKING
-                self._tracker.clear()
-                return [effects.Resume(self.id), self._note("barge_resume"), *self._drop_stretch()]
+                return [*self._resume(now), self._note("barge_resume"), *self._drop_stretch()]
             case Verdict.COMMIT:
                 utterance = self._utterance
                 heard_s = utterance.played_samples / RATE_HZ if utterance else 0.0
                 note = self._note("barge_commit", heard_s=round(heard_s, 3))
-                if heard_s < TAKE_BACK_S and self._caller is not None:
+                if heard_s < TAKE_BACK_S and self._before is not None:
                     return [note, *self._take_back(now)]
-                out = [note, *self._caller_gone(), *self._cut_utterance(), *self._forget()]
+                out = [note, *self._caller_gone(), *self._cut_filler(), *self._cut_utterance(), *self._forget()]
                 self.state = State.LISTENING
                 return out
             case _:
                 assert_never(verdict)
+
+    def _resume(self, now: float) -> list[AnyEffect]:
+        self.state = State.SPEAKING
+        self._bargein.reset()
+        self._tracker.clear()
+        if self._utterance is not None and not self._utterance.all_voiced:
+            self._wait(now)
+        return [effects.Resume(self.id)]
 
     def _drop_stretch(self) -> list[AnyEffect]:
         """Start the recognizer afresh: what it has heard so far is not part of an answer."""
@@ -376,7 +388,7 @@ class Call:
         return [effects.Forget(self.id, asked.request)] if asked is not None else []
 
     def _understood(self, event: events.Understood, now: float) -> list[AnyEffect]:
-        if self._asked is None or event.request != self._asked.request:
+        if not isinstance(self._asked, effects.Understand) or event.request != self._asked.request:
             return []
         self._asked = None
         meant = event.understanding
@@ -403,26 +415,28 @@ class Call:
 
     def _phrased(self, event: events.Phrased, now: float) -> list[AnyEffect]:
         utterance = self._utterance
-        if utterance is None or event.request != utterance.request:
+        if utterance is None or not isinstance(self._asked, effects.Phrase) or event.request != self._asked.request:
+            return []
+        if not event.text and not event.last:
             return []
         if event.text:
             utterance.clauses.append(event.text)
         utterance.worded = event.last
         if event.last:
             self._asked = None
-        if self.state is State.RINGING or self.state is State.HOLDING:
+        if self.state is State.RINGING:
             return []
-        if event.last and not utterance.clauses:
+        if not utterance.clauses:
             return self._said(now)
         self._begin_speaking()
         return [effects.Say(self.id, utterance.number, max(0, len(utterance.clauses) - 1), event.text, event.last)]
 
-    def _say_all(self) -> list[AnyEffect]:
+    def _say_all(self, now: float) -> list[AnyEffect]:
         """Everything worded so far, once it can be heard."""
         utterance = self._utterance
+        self.state = State.PHRASING
         if utterance is None or not utterance.clauses:
-            self.state = State.PHRASING
-            return []
+            return self._said(now) if self._asked is None else []
         self._begin_speaking()
         final = len(utterance.clauses) - 1
         return [
@@ -431,7 +445,7 @@ class Call:
         ]
 
     def _begin_speaking(self) -> None:
-        if self.state is State.PHRASING or self.state is State.RINGING:
+        if self.state is State.PHRASING:
             self.state = State.SPEAKING
             self._bargein.reset()
 
@@ -447,72 +461,85 @@ class Call:
         if self._filler is not None and event.utterance == self._filler.number:
             return self._filler_played(self._filler, event, now)
         utterance = self._utterance
-        if utterance is None or event.utterance != utterance.number:
+        if utterance is None or event.utterance != utterance.number or self.state not in (State.SPEAKING, State.PAUSED):
             return []
         out: list[AnyEffect] = []
-        if event.samples > 0:
-            if not utterance.started:
-                self._stop_waiting()
+        if event.samples > utterance.played_samples:
+            self._stop_waiting()
+            if self.state is State.SPEAKING and not utterance.all_voiced:
+                self._wait(now)  # the rest still has to come: the engines may stall in the middle of a sentence too
             utterance.played(event.samples, event.at_samples)
             self._measure_gap(utterance)
             if event.samples / RATE_HZ >= TAKE_BACK_S:
                 out += self._caller_gone()
-        if event.finished and self.state in (State.SPEAKING, State.PAUSED, State.ENDING):
+        if event.finished:
             out += self._said(now)
         return out
 
     def _said(self, now: float) -> list[AnyEffect]:
         """The utterance has left to its end."""
-        out = self._caller_gone() + self._agent_turn(cut=False)
+        utterance, spoken_over = self._utterance, self.state is State.PAUSED
         self._utterance = None
-        if self.state is State.PAUSED:
+        out = self._caller_gone() + (self._agent_turn(utterance) if utterance is not None else [])
+        self._stop_waiting()
+        if spoken_over:
             out.append(effects.Resume(self.id))
+        if utterance is not None and not utterance.worded:
+            return out + self._forget() + self._phrase(utterance.acts, now)  # the mind died in the middle: all of it again
         if self._outcome is not None:
-            return out + self._hang_up(now)
+            return _in_order(out + self._stretch_gone()) + self._hang_up(now)
         if Engine.SPEECH in self._lost:
             return out + self._hold_for_speech(now)
-        if self.state is State.PAUSED:
+        if spoken_over:
             # The caller speaks into our last words: an answer, not an interruption.
             self.state = State.LISTENING
             return out
         return out + self._start_listening(now)
 
-    def _cut_utterance(self, *, transcript_only: bool = False) -> list[AnyEffect]:
-        utterance = self._utterance
+    def _cut_utterance(self) -> list[AnyEffect]:
+        utterance, self._utterance = self._utterance, None
         if utterance is None:
             return []
-        out = self._agent_turn(cut=True)
-        self._utterance = None
-        if not transcript_only and utterance.clauses:
-            out.append(effects.Hush(self.id, utterance.number))
-        return out
+        hush = [effects.Hush(self.id, utterance.number)] if utterance.clauses else []
+        return [*self._agent_turn(utterance, cut=True), *hush]
 
-    def _agent_turn(self, *, cut: bool) -> list[AnyEffect]:
-        utterance = self._utterance
-        if utterance is None or not utterance.started:
+    def _agent_turn(self, utterance: Utterance, *, cut: bool = False) -> list[AnyEffect]:
+        text = utterance.heard_text() if cut else utterance.text()
+        if not utterance.started or not text:
             return []
-        text = utterance.heard_text() if cut else " ".join(utterance.clauses)
-        if not text:
-            return []
-        return [self._turn(Speaker.AGENT, text, utterance.started_s, utterance.ended_s, cut=cut)]
+        times = (utterance.started_s, utterance.ended_s)
+        return [self._turn(Speaker.AGENT, text, *times, gap_ms=utterance.gap_ms, cut=cut)]
+
+    def _nothing_more(self) -> list[AnyEffect]:
+        """Cut whoever speaks; what was said and heard till now becomes history."""
+        return [*self._caller_gone(), *_in_order(self._cut_filler() + self._cut_utterance() + self._stretch_gone())]
+
+    def _stretch_gone(self) -> list[AnyEffect]:
+        """What the caller is just saying becomes history as it stands: nobody waits for its end."""
+        t = self._tracker
+        out: list[AnyEffect] = []
+        if t.active and t.text and self.state is not State.PAUSED:
+            times = (t.onset_samples / RATE_HZ, t.last_speech_samples / RATE_HZ)
+            out.append(self._turn(Speaker.CALLER, t.text, *times, cut=True))
+        t.clear()
+        return out
 
     def _caller_gone(self) -> list[AnyEffect]:
         """What the caller said becomes history: our reply to it is being heard, or there is none to come."""
-        turn, self._caller = self._caller, None
+        turn, self._caller, self._before = self._caller, None, None
         out: list[AnyEffect] = []
         if turn is not None and turn.text:
             out.append(self._turn(Speaker.CALLER, turn.text, turn.start_samples / RATE_HZ, turn.end_samples / RATE_HZ))
         return out
 
-    def _turn(self, who: Speaker, text: str, start_s: float, end_s: float, *, cut: bool = False) -> AnyEffect:
-        gap_ms = None
-        if who is Speaker.AGENT:
-            gap_ms, self._gap_ms = self._gap_ms, None
+    def _turn(
+        self, who: Speaker, text: str, start_s: float, end_s: float, *, gap_ms: float | None = None, cut: bool = False
+    ) -> effects.TurnTaken:
         return effects.TurnTaken(self.id, who, text, round(start_s, 3), round(end_s, 3), gap_ms, cut)
 
     def _measure_gap(self, utterance: Utterance) -> None:
         if self._reply_gap_from is not None:
-            self._gap_ms = round(utterance.started_s * 1000 - self._reply_gap_from * 1000 / RATE_HZ, 1)
+            utterance.gap_ms = round(utterance.started_s * 1000 - self._reply_gap_from * 1000 / RATE_HZ, 1)
             self._reply_gap_from = None
 
     # Engines die -----------------------------------------------------------------------------------------------------
@@ -520,32 +547,57 @@ class Call:
     def _engine_lost(self, engine: Engine, now: float) -> list[AnyEffect]:
         self._lost.add(engine)
         note = self._note("engine_lost", engine=engine.value, state=self.state.value)
-        if engine is Engine.MIND or self.state in (State.RINGING, State.HANGING_UP, State.HOLDING):
-            return [note]  # a mind that is owed an answer by has its SLOW timer running
+        return [note, *(self._mind_lost() if engine is Engine.MIND else self._speech_lost(now))]
+
+    def _mind_lost(self) -> list[AnyEffect]:
+        """A mind that owes an answer has its SLOW timer running. Half a sentence is said, and later all of it again."""
         utterance = self._utterance
-        if utterance is not None and utterance.all_voiced and utterance.clauses:
-            return [note]  # all of it is in the playout already
-        if self.state is State.ENDING and utterance is None:
-            return [note]  # a line of the daemon's own
-        return [note, *self._hold_for_speech(now)]
+        if utterance is None or utterance.worded:
+            return []
+        if self.state is State.RINGING:
+            utterance.clauses.clear()  # none was said, and all will be worded anew
+        if self.state not in (State.SPEAKING, State.PAUSED):
+            return []
+        self._asked = None
+        return [effects.Say(self.id, utterance.number, len(utterance.clauses) - 1, "", True)]
+
+    def _speech_lost(self, now: float) -> list[AnyEffect]:
+        if self.state in (State.RINGING, State.HOLDING, State.ENDING, State.HANGING_UP):
+            return []  # what is said here is not the engine's
+        if self.state is not State.DECIDING:
+            self._final = None
+        self._discard.clear()
+        utterance = self._utterance
+        if utterance is not None and utterance.all_voiced:
+            # All of it is in the playout already, and nobody is there to tell an interruption.
+            return self._resume(now) if self.state is State.PAUSED else []
+        return self._hold_for_speech(now)
 
     def _hold_for_speech(self, now: float) -> list[AnyEffect]:
         utterance = self._utterance
-        self._waiting = utterance.acts if utterance is not None else self._waiting
+        self._waiting = utterance.acts if utterance is not None else None
         out: list[AnyEffect] = []
         if self.state is State.DECIDING and self._caller is not None and self._caller.text:
             # The final text died with the engine; the partial one is what the caller will be answered to.
             out += self._ask(effects.Understand(self.id, self._next(), self._position.question, self._caller.text), now)
-        out += self._caller_gone() + self._cut_utterance()
+        out += self._caller_gone() + self._cut_utterance() + self._stretch_gone()
         if isinstance(self._asked, effects.Phrase):
             out += self._forget()
         for timer in (Timer.NO_INPUT, Timer.FINAL):
             self._timers.pop(timer, None)
         self._final = None
-        self._tracker.clear()
         self.state = State.HOLDING
-        self._timers.setdefault(Timer.GIVE_UP, now + GIVE_UP_S)
         return out + self._hold(now)
+
+    def _slow(self, now: float) -> list[AnyEffect]:
+        """The caller has waited for long enough for a sound of us."""
+        utterance = self._utterance
+        if self.state is not State.SPEAKING or utterance is None or not utterance.started:
+            return self._hold(now)
+        # It stopped half-way, and a line that waits in the playout behind it is not heard: the line first, then the rest.
+        out = self._caller_gone() + self._cut_utterance() + self._hold(now)
+        self._utterance = utterance.rest(self._next())
+        return out + self._say_all(now)
 
     def _hold(self, now: float) -> list[AnyEffect]:
         self._timers[Timer.SLOW] = now + HOLD_AGAIN_S
@@ -564,31 +616,36 @@ class Call:
         return [effects.Play(self.id, self._filler.number, prompt)]
 
     def _filler_played(self, filler: Utterance, event: events.Played, now: float) -> list[AnyEffect]:
-        if event.samples > 0:
+        out: list[AnyEffect] = []
+        if event.samples > filler.played_samples:
             filler.played(event.samples, event.at_samples)
             self._measure_gap(filler)
+            if event.samples / RATE_HZ >= TAKE_BACK_S:
+                out += self._caller_gone()
         if not event.finished:
-            return []
+            return out
         self._filler = None
-        out: list[AnyEffect] = self._caller_gone()
-        out.append(self._turn(Speaker.AGENT, filler.clauses[0], filler.started_s, filler.ended_s))
-        if self.state is State.ENDING and self._utterance is None:
-            return out + self._hang_up(now)
+        out += self._caller_gone()
+        out += self._agent_turn(filler)
+        if self.state is State.ENDING:
+            return _in_order(out + self._stretch_gone()) + self._hang_up(now)
         if self.state is State.HOLDING and Engine.SPEECH not in self._lost:
             return out + self._recover(now)
         return out
 
     def _cut_filler(self) -> list[AnyEffect]:
         filler, self._filler = self._filler, None
-        if filler is None or not filler.started or not (text := filler.heard_text()):
-            return []
-        return [self._turn(Speaker.AGENT, text, filler.started_s, filler.ended_s, cut=True)]
+        return [*self._agent_turn(filler, cut=True), effects.Hush(self.id, filler.number)] if filler is not None else []
 
     def _engine_back(self, engine: Engine, now: float) -> list[AnyEffect]:
+        if engine not in self._lost:
+            return []
         self._lost.discard(engine)
         out: list[AnyEffect] = [self._note("engine_back", engine=engine.value, state=self.state.value)]
         if engine is Engine.MIND:
             return out + ([self._asked] if self._asked is not None else [])
+        if self.state in (State.RINGING, State.SPEAKING):
+            out.append(effects.Expect(self.id, self._position.question))
         if self.state is State.HOLDING and self._filler is None:
             out += self._recover(now)
         return out
@@ -602,7 +659,8 @@ class Call:
         if self._waiting is None:
             acts = dialogue.on_engine_back(self._position).acts
         else:
-            acts, self._waiting = (Act(ActKind.BACK), *self._waiting), None
+            again = tuple(act for act in self._waiting if act.kind is not ActKind.BACK)
+            acts, self._waiting = (Act(ActKind.BACK), *again), None
         return self._phrase(acts, now)
 
     # Small ones ------------------------------------------------------------------------------------------------------
@@ -622,3 +680,9 @@ class Call:
 
     def _note(self, kind: str, **data: str | int | float | bool | None) -> effects.Note:
         return effects.Note(self.id, kind, data)
+
+
+def _in_order(out: list[AnyEffect]) -> list[AnyEffect]:
+    """Turns by their start: the two speak at once now and then. The rest after them."""
+    turns = sorted((e for e in out if isinstance(e, effects.TurnTaken)), key=lambda turn: turn.start_s)
+    return [*turns, *(e for e in out if not isinstance(e, effects.TurnTaken))]

@@ -32,7 +32,8 @@ class Prompt(enum.Enum):
 class Say(Effect, frozen=True):
     """Synthesize clause `clause` (counted from 0) of `utterance` and play it after the clauses before it.
 
-    `last` marks the utterance's final clause.
+    `last` marks the utterance's final clause. An empty `text` (only with `last`) adds nothing and closes the utterance:
+    it has been played when the clauses before have.
     """
 
     utterance: int
@@ -57,7 +58,10 @@ class Resume(Effect, frozen=True):
 
 
 class Hush(Effect, frozen=True):
-    """Drop what is left of `utterance`; late audio of it is dropped too."""
+    """Drop what is left of `utterance`; late audio of it is dropped too.
+
+    Ends a `Pause` as well: the playout goes on with the next utterance. No `Say` or `Play` of this one follows.
+    """
 
     utterance: int
 
@@ -145,7 +149,10 @@ class Note(Effect, frozen=True):
 
 
 class Concluded(Effect, frozen=True):
-    """The call is over. `outcome` is an id of the campaign's outcomes; `slots` are the captured values."""
+    """The call is over. `outcome` is an id of the campaign's outcomes, or "busy" for a call over capacity.
+
+    `slots` are the captured values, by question id. Once per call, and its last effect.
+    """
 
     outcome: str
     slots: dict[str, str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from appliance.calls import effects, events
 from appliance.calls.call import Call, ImpossibleEvent, State
@@ -47,13 +48,13 @@ class Switchboard:
         call = self._calls.get(event.call)
         if call is None:
             return []
-        return self._run(call, lambda: call.handle(event, now), now)
+        return self._run(call, partial(call.handle, event, now), now)
 
     def handle_timer(self, now: float) -> list[AnyEffect]:
         """Let every call do what is due by `now`."""
         out: list[AnyEffect] = []
         for call in list(self._calls.values()):
-            out += self._run(call, lambda call=call: call.handle_timer(now), now)  # type: ignore[misc]
+            out += self._run(call, partial(call.handle_timer, now), now)
         return out
 
     def engine_lost(self, engine: Engine, now: float) -> list[AnyEffect]:
@@ -75,11 +76,11 @@ class Switchboard:
         return self._everyone(events.StopAsked, now)
 
     def _admit(self, call: str) -> None:
+        if call in self._calls:
+            return  # impossible, and the call itself says so
         busy = self._draining or len(self._calls) > self._lines
         self.over_capacity += busy
-        self._calls.setdefault(
-            call, Call(call, self._campaign, longest_s=self._longest_call_s, lost=frozenset(self._lost), busy=busy)
-        )
+        self._calls[call] = Call(call, self._campaign, longest_s=self._longest_call_s, lost=frozenset(self._lost), busy=busy)
 
     def _everyone(self, event: Callable[[str], AnyEvent], now: float) -> list[AnyEffect]:
         out: list[AnyEffect] = []

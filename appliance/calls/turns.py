@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from appliance.audio.formats import RATE_HZ
+from appliance.audio.formats import FRAME_SAMPLES, RATE_HZ
 from appliance.calls.campaign import Question, SlotKind
 from appliance.calls.events import Heard
 
@@ -28,7 +28,9 @@ _YES_NO = frozenset(
     "yes yeah yep yup sure correct right absolutely definitely certainly okay ok no nope nah never negative not".split()
 )
 _UNFINISHED = frozenset(
-    "and or but so because um uh er hmm well the a an my our your his her to of for with in at on is are was i i'm it's if".split()
+    (
+        "and or but so because if um uh er hmm well the a an my our your his her to of for with in at on is are was i i'm it's"
+    ).split()
 )
 _DIGITS = frozenset("zero oh o one two three four five six seven eight nine".split())
 _MULTIPLES = {"double": 1, "triple": 2}
@@ -45,7 +47,7 @@ def hold_s(question: Question | None, text: str) -> float:
     words = text.split()
     if not words:
         return HOLD_WORDLESS_S
-    if words[-1] in _UNFINISHED and not (len(words) == 1 and words[0] in _YES_NO):
+    if words[-1] in _UNFINISHED:
         return HOLD_UNFINISHED_S
     if question is None:
         return HOLD_OPEN_S
@@ -67,7 +69,7 @@ class SpeechTracker:
     """Follows the caller's current stretch of speech, in samples of audio time."""
 
     def __init__(self) -> None:
-        self._recent: deque[bool] = deque(maxlen=4)
+        self._recent: deque[int | None] = deque(maxlen=4)  # where each began, of those with speech
         self._onset: int | None = None
         self._last_speech = 0
         self._now = 0
@@ -76,18 +78,18 @@ class SpeechTracker:
 
     def feed(self, row: Heard, *, gate_dbov: float = -127.0) -> None:
         """One frame. Below `gate_dbov` nothing is speech: it may be our own echo."""
-        samples = row.at_samples - self._now if self._now else 0
         self._now = row.at_samples
         speech = row.speech >= SPEECH and row.level_dbov >= gate_dbov
-        self._recent.append(speech)
+        self._recent.append(row.at_samples - FRAME_SAMPLES if speech else None)
         if row.text is not None:
             self.text = row.text
-        if self._onset is None and sum(self._recent) >= ONSET_FRAMES:
-            # The onset is where the first of these frames began.
-            self._onset = row.at_samples - samples * len(self._recent)
+        began = [at for at in self._recent if at is not None]
+        if self._onset is None and len(began) >= ONSET_FRAMES:
+            self._onset = began[0]
+            self.speech_samples = FRAME_SAMPLES * (len(began) - 1)  # and this frame
         if speech and self._onset is not None:
             self._last_speech = row.at_samples
-            self.speech_samples += samples
+            self.speech_samples += FRAME_SAMPLES
 
     def clear(self) -> None:
         """Forget the stretch: the next speech is a new one."""

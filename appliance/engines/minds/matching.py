@@ -34,7 +34,7 @@ class Phrase(msgspec.Struct, frozen=True):
     @property
     def needed(self) -> float:
         """The share of its weight that must be heard. The fewer words carry it, the less may be missing."""
-        return 0.99 if len(self.content) <= 1 else 0.95 if len(self.content) == 2 else 0.72
+        return (0.99, 0.95, 0.8, 0.72)[min(len(self.content), 4) - 1]
 
 
 class Match(msgspec.Struct, frozen=True):

@@ -1,0 +1,108 @@
+"""The `sidetone` command."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from appliance import __version__
+from appliance.errors import SidetoneError
+
+DEFAULT_CONFIG = Path("/etc/sidetone/sidetone.toml")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit: 0 well, 1 a fault of the world, 2 a fault in configuration or usage."""
+    args = _parser().parse_args(argv)
+    try:
+        code = args.command(args)
+    except SidetoneError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sidetone", description="A voice agent that survives real phone calls.")
+    parser.add_argument("--version", action="version", version=f"sidetone {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, function: object, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=function)
+        return sub
+
+    def with_config(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="settings (%(default)s)")
+        return sub
+
+    run = with_config(command("run", _run, "register with the dialer and take calls until stopped"))
+    run.add_argument("-v", "--verbose", action="store_true", help="log more")
+    with_config(command("check", _check, "check settings and campaign, and say what is wrong with them"))
+    status = with_config(command("status", _status, "show what the running appliance is doing"))
+    status.add_argument("--json", action="store_true", help="as one JSON object")
+    calls = with_config(command("calls", _calls, "list the latest calls"))
+    calls.add_argument("-n", type=int, default=20, metavar="N", help="how many (%(default)s)")
+    calls.add_argument("--json", action="store_true", help="as one JSON array")
+
+    bench = command("bench", None, "measure this machine").add_subparsers(title="benches", required=True, metavar="BENCH")
+    media = bench.add_parser("media", help="own media path under load, with engines that do no work")
+    media.set_defaults(command=_bench_media)
+    media.add_argument("--calls", default="10,32", metavar="N,N", help="how many calls, one run each (%(default)s)")
+    media.add_argument("--seconds", type=float, default=15.0, metavar="S", help="how long each run measures (%(default)s)")
+    media.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    from appliance.config.load import load_campaign, load_settings
+    from appliance.daemon import Daemon
+
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    settings = load_settings(args.config)
+    daemon = Daemon(settings, load_campaign(settings.campaign))
+    return asyncio.run(daemon.run())
+
+
+def _check(args: argparse.Namespace) -> int:
+    from appliance.config.load import load_campaign, load_settings
+
+    settings = load_settings(args.config)
+    campaign = load_campaign(settings.campaign)
+    print(f"{args.config}: good. Campaign '{campaign.name}': {len(campaign.questions)} questions.")
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from appliance.api.client import ApiClient
+    from appliance.config.load import load_settings
+    from appliance.status import status_table
+
+    status = asyncio.run(ApiClient(load_settings(args.config).paths.runtime / "api.sock").status())
+    if args.json:
+        print(json.dumps(status.as_json()))
+    else:
+        Console().print(status_table(status))
+    return 0
+
+
+def _calls(args: argparse.Namespace) -> int:
+    return 0
+
+
+def _bench_media(args: argparse.Namespace) -> int:
+    return 0

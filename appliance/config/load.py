@@ -1,0 +1,139 @@
+"""Read sidetone.toml and campaign files; report every problem at once, each with its key path."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import enum
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from appliance.calls.campaign import Campaign
+from appliance.config.settings import Settings
+from appliance.errors import ConfigError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_Loc = tuple[int | str, ...]
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings in `path`, with `campaign` made absolute: a relative one is taken from the settings file's folder.
+
+    Raises ConfigError with every problem. No message repeats a value, since one of them is a password.
+    """
+    settings = _validate(Settings, _read(path, "settings"), path)
+    return settings.model_copy(update={"campaign": (path.resolve().parent / settings.campaign).resolve()})
+
+
+def load_campaign(path: Path) -> Campaign:
+    """The campaign in `path`. Raises ConfigError with every problem."""
+    return _validate(Campaign, _read(path, "campaign"), path)
+
+
+def _read(path: Path, what: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(str(path), ["there is no such file"], hint=f"give the path of the {what} file") from None
+    except OSError as e:
+        hint = f"make it readable for the user that runs sidetone: ls -l {path}"
+        raise ConfigError(str(path), [f"cannot be read: {e.strerror}"], hint=hint) from None
+    except UnicodeDecodeError as e:
+        hint = "save it as UTF-8 text"
+        raise ConfigError(str(path), [f"is not UTF-8 text (byte {e.start})"], hint=hint) from None
+    except tomllib.TOMLDecodeError as e:
+        hint = 'text stands in double quotes: key = "value"'
+        raise ConfigError(str(path), [f"is not valid TOML: {e}"], hint=hint) from None
+    except RecursionError:
+        raise ConfigError(str(path), ["is not valid TOML: nested too deeply"]) from None
+
+
+def _validate(model: type[_Model], data: dict[str, Any], path: Path) -> _Model:
+    try:
+        return model.model_validate(data)
+    except ValidationError as e:
+        raise ConfigError(str(path), _problems(model, data, e)) from None
+
+
+def _problems(model: type[BaseModel], data: dict[str, Any], failed: ValidationError) -> list[str]:
+    errors = _details(failed)
+    problems = [line for error in errors for line in _lines(model, error)]
+    # A model checks its cross references only once every field is right. Mend the wrong ones in a copy and look again,
+    # so that the operator does not find the second half of the problems after correcting the first.
+    mended = copy.deepcopy(data)
+    known = tuple(_dotted(error["loc"]) for error in errors if _mend(model, mended, error["loc"]))
+    if known:
+        try:
+            model.model_validate(mended)
+        except ValidationError as e:
+            again = [line for error in _details(e) if error["type"] == "value_error" for line in _lines(model, error)]
+            problems += [line for line in again if not line.startswith(known)]
+    return problems
+
+
+def _details(failed: ValidationError) -> list[ErrorDetails]:
+    return failed.errors(include_url=False, include_input=False)
+
+
+def _mend(model: type[BaseModel], data: Any, loc: _Loc) -> bool:
+    """Put something valid at `loc`, or delete it. False where neither can be done without moving other things."""
+    *above, last = [part for part in loc if part != "[key]"] or [""]
+    for part in above:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    if not isinstance(data, dict):
+        return False
+    owner = _model_at(model, above)
+    field = owner.model_fields.get(str(last)) if owner else None
+    data.pop(last, None)
+    if field and field.is_required() and isinstance(field.annotation, type):
+        if issubclass(field.annotation, enum.Enum):
+            data[last] = next(iter(field.annotation)).value
+        elif field.annotation is str:
+            data[last] = f"x{id(data) % 10**9}"  # an id must be unique
+    return True
+
+
+def _lines(model: type[BaseModel], error: ErrorDetails) -> list[str]:
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"]).split("\n")
+    return [f"{_dotted(error['loc'])}: {_message(model, error)}"]
+
+
+def _dotted(loc: _Loc) -> str:
+    return ".".join(str(part) for part in loc if part != "[key]")
+
+
+def _message(model: type[BaseModel], error: ErrorDetails) -> str:
+    match error["type"]:
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            owner = _model_at(model, error["loc"][:-1])
+            known = list(owner.model_fields) if owner else []
+            near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+            return f"unknown key, did you mean '{near[0]}'?" if near else f"unknown key, known here are {', '.join(known)}"
+        case "path_type":
+            return "should be a path in quotes"
+        case "string_pattern_mismatch":
+            return f"has a character that is not allowed here, or is empty (pattern {error['ctx']['pattern']})"
+    text = error["msg"]
+    return text.replace("Input should", "should").replace("Input is", "is").replace("String should", "should")
+
+
+def _model_at(model: type[BaseModel], loc: Sequence[int | str]) -> type[BaseModel] | None:
+    """The model of the table at `loc`; None for a table of free keys."""
+    found: type[BaseModel] | None = model
+    for part in loc:
+        if isinstance(part, str) and found:
+            annotation = found.model_fields[part].annotation
+            inner = (annotation, *get_args(annotation))
+            found = next((t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)), None)
+    return found

@@ -1,0 +1,270 @@
+"""The composition root: the only module that knows all parts. One asyncio loop, which never blocks.
+
+The SIP thread, the store's writers and the workers' sockets post to the loop; the loop asks the pure core what to do
+and does it. Every 20 ms one tick gathers all calls' audio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import signal
+from datetime import UTC, datetime
+from typing import assert_never
+
+import msgspec
+import sdnotify
+
+from appliance import __version__
+from appliance.api import wire as api
+from appliance.api.server import ApiServer
+from appliance.calls import effects, events
+from appliance.calls.campaign import Campaign
+from appliance.calls.effects import AnyEffect
+from appliance.calls.events import AnyEvent, Engine
+from appliance.calls.switchboard import Switchboard
+from appliance.config.settings import Settings
+from appliance.engines import wire
+from appliance.engines.client import WorkerClient, WorkerState
+from appliance.engines.worker_config import mind_worker, speech_worker
+from appliance.leg import Leg
+from appliance.media_loop import MediaLoop
+from appliance.sip.endpoint import SipEndpoint
+from appliance.sip.registration import RegistrationChanged
+from appliance.store.store import Store
+
+log = logging.getLogger("sidetone")
+
+FAREWELL_S = 8.0  # for the goodbye of calls that outlast the drain
+
+
+class ActiveCall(msgspec.Struct):
+    """What status and store want to know of a call that is up."""
+
+    caller_name: str
+    caller_number: str
+    started_at: str
+
+
+class Daemon:
+    """Made and run inside a running loop: `await Daemon(settings, campaign).run()` serves until SIGTERM, SIGINT or a
+    drain request, and returns the exit code."""
+
+    def __init__(self, settings: Settings, campaign: Campaign) -> None:
+        self._settings = settings
+        self._campaign = campaign
+        self._loop = asyncio.get_running_loop()
+        self._started_at = _utc_now()
+        self._switchboard = Switchboard(campaign, lines=settings.capacity.lines, longest_call_s=settings.limits.call_s)
+        self._store = Store(settings.paths, recording=settings.recording.enabled)
+        self._sip = SipEndpoint(settings.sip, max_calls=settings.capacity.lines + 2, post=self._from_sip_thread)
+        self._api = ApiServer(settings.paths.runtime / "api.sock", snapshot=self._status, drain=self._drain_asked)
+        self._workers = {
+            Engine.SPEECH: self._worker(Engine.SPEECH),
+            Engine.MIND: self._worker(Engine.MIND),
+        }
+        self._media = MediaLoop(self._sip.clock, self._workers[Engine.SPEECH].send, self._happened, self._store.audio)
+        self._calls: dict[str, ActiveCall] = {}
+        self._prompts: dict[str, bytes] = {}
+        self._registration = api.Registration()
+        self._stop = asyncio.Event()
+        self._drain_s = settings.limits.drain_s
+        self._none_left = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self) -> int:
+        """Start every part, serve, drain, stop. Raises SidetoneError when a part cannot start."""
+        notifier = sdnotify.SystemdNotifier()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._signalled)
+        try:
+            await self._start()
+            notifier.notify("READY=1")
+            log.info("serving %d lines as %s", self._settings.capacity.lines, self._settings.sip.username)
+            await self._stop.wait()
+            notifier.notify("STOPPING=1")
+            await self._drain()
+        finally:
+            await self._shut_down()
+        return 0
+
+    async def _start(self) -> None:
+        await self._api.start()
+        self._store.start()
+        await asyncio.gather(*(worker.start() for worker in self._workers.values()))
+        self._render_prompts()
+        self._sip.start()
+        self._media.start()
+        self._sip.register()
+
+    async def _drain(self) -> None:
+        """No new calls; running ones may finish, and get a goodbye when they take too long."""
+        log.info("draining: %d calls up, at most %.0f s", len(self._calls), self._drain_s)
+        self._api.publish(api.DrainStarted(self._drain_s))
+        self._switchboard.drain()
+        self._sip.unregister()
+        if not await self._wait_until_idle(self._drain_s):
+            log.info("ending %d calls that outlast the drain", len(self._calls))
+            self._do(self._switchboard.stop(self._loop.time()))
+            await self._wait_until_idle(FAREWELL_S)
+
+    async def _wait_until_idle(self, limit_s: float) -> bool:
+        self._none_left.clear()
+        if not self._calls:
+            return True
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._none_left.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _shut_down(self) -> None:
+        self._media.stop()
+        await asyncio.to_thread(self._sip.stop)
+        await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
+        await asyncio.to_thread(self._store.stop)
+        await self._api.stop()
+
+    def _signalled(self) -> None:
+        """The first signal drains, the second cuts the drain short."""
+        if self._stop.is_set():
+            self._do(self._switchboard.stop(self._loop.time()))
+        self._stop.set()
+
+    def _drain_asked(self, limit_s: float | None) -> None:
+        if limit_s is not None:
+            self._drain_s = limit_s
+        self._stop.set()
+
+    # The core's shell ------------------------------------------------------------------------------------------------
+
+    def _happened(self, event: AnyEvent) -> None:
+        """One event of one call: ask the core, do what it says, re-arm the one timer."""
+        self._do(self._switchboard.handle(event, self._loop.time()))
+
+    def _do(self, todo: list[AnyEffect]) -> None:
+        for effect in todo:
+            self._perform(effect)
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self._switchboard.deadline
+        self._timer = self._loop.call_at(deadline, self._timer_due) if deadline is not None else None
+
+    def _timer_due(self) -> None:
+        self._do(self._switchboard.handle_timer(self._loop.time()))
+
+    def _perform(self, effect: AnyEffect) -> None:
+        speech, mind = self._workers[Engine.SPEECH].send, self._workers[Engine.MIND].send
+        call = effect.call
+        leg = self._media.legs.get(call)
+        match effect:
+            case effects.Answer():
+                self._sip.answer(call)
+            case effects.HangUp():
+                self._sip.hang_up(call)
+            case effects.Say(utterance=utterance, clause=clause, text=text):
+                if leg is not None:
+                    leg.say(effect)
+                if text:
+                    speech(wire.Speak(call, utterance, clause, text))
+            case effects.Play(utterance=utterance, prompt=prompt):
+                self._play(call, leg, utterance, self._prompts.get(prompt.value, b""))
+            case effects.Pause():
+                if leg is not None:
+                    leg.playout.pause()
+            case effects.Resume():
+                if leg is not None:
+                    leg.playout.resume()
+            case effects.Hush(utterance=utterance):
+                if leg is not None:
+                    leg.hush(utterance)
+                speech(wire.StopSpeaking(call, utterance))
+            case effects.Expect(question=question):
+                speech(wire.ExpectNext(call, question))
+            case effects.Finalize(turn=turn):
+                speech(wire.FinalizeTurn(call, turn))
+            case effects.Understand(request=request, question=question, text=text):
+                mind(wire.Ask(call, request, question, text))
+            case effects.Phrase(request=request, acts=acts):
+                mind(wire.Compose(call, request, acts))
+            case effects.Forget(request=request):
+                mind(wire.Cancel(call, request))
+            case effects.Note(kind=kind, data=data):
+                self._store.note(effect)
+            case effects.TurnTaken():
+                self._store.turn(effect)
+                self._api.publish(
+                    api.TurnHappened(
+                        call, effect.who.value, effect.text, effect.start_s, effect.end_s, effect.gap_ms, effect.cut
+                    )
+                )
+            case effects.Concluded():
+                self._concluded(effect)
+            case _:
+                assert_never(effect)
+
+    def _play(self, call: str, leg: Leg | None, utterance: int, pcm: bytes) -> None:
+        for event in leg.play(utterance, pcm) if leg is not None else []:
+            self._loop.call_soon(self._happened, event)
+
+    def _concluded(self, effect: effects.Concluded) -> None:
+        call = effect.call
+        self._calls.pop(call, None)
+        self._media.legs.pop(call, None)
+        for worker in self._workers.values():
+            worker.send(wire.CloseCall(call))
+        self._store.call_ended(effect)
+        if not self._calls:
+            self._none_left.set()
+
+    # From the SIP thread ---------------------------------------------------------------------------------------------
+
+    def _from_sip_thread(self, event: object) -> None:
+        self._loop.call_soon_threadsafe(self._from_sip, event)
+
+    def _from_sip(self, event: object) -> None:
+        match event:
+            case events.Incoming():
+                self._incoming(event)
+            case events.MediaStarted() | events.HungUp():
+                self._happened(event)
+            case sip.RegistrationChanged(state=state, detail=detail):
+                self._registration = api.Registration(api.RegistrationState(state.value), detail)
+                self._api.publish(api.RegistrationChanged(self._registration))
+            case sip.InviteRefused(code=code, reason=reason):
+                log.error("an INVITE was refused by the SIP stack: %d %s; its caller is in the voicemail box", code, reason)
+
+    def _incoming(self, event: events.Incoming) -> None:
+        media = self._sip.media(event.call)
+        if media is None:
+            return  # hung up before we got here
+        self._media.legs[event.call] = Leg(event.call, media.received, media.sent, media.playout)
+        active = self._calls[event.call] = ActiveCall(event.caller_name, event.caller_number, _utc_now())
+        for worker in self._workers.values():
+            worker.send(wire.OpenCall(event.call))
+        self._store.call_started(event)
+        self._api.publish(api.CallStarted(event.call, event.caller_name, event.caller_number, active.started_at))
+        self._happened(event)
+
+    # From the workers ------------------------------------------------------------------------------------------------
+
+    def _from_worker(self, message: wire.FromSpeech | wire.FromMind) -> None:
+        match message:
+            case wire.Rows():
+                self._media.rows(message)
+            case wire.Audio():
+                self._media.audio(message)
+            case wire.Final(call=call, turn=turn, text=text):
+                self._happened(events.Transcribed(call, turn, text))
+            case wire.Meaning(call=call, request=request, understanding=understanding):
+                self._happened(events.Understood(call, request, understanding))
+            case wire.Clause(call=call, request=request, text=text, last=last):
+                self._happened(events.Phrased(call, request, text, last))
+            case wire.Rendered(name=name, pcm=pcm):
+                self._prompts[name] = pcm
+            case wire.Ready() | wire.Failed():
+                pass
+            case _:
+                assert_never(message)

@@ -1,0 +1,76 @@
+"""Backends by name. Adding one is its file and one line here; a module is imported only when its backend is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from importlib import metadata
+from typing import cast
+
+import msgspec
+
+from appliance.engines.protocols import MakeMind, MakeRecognizer, MakeVad, MakeVoice
+from appliance.errors import BackendError
+
+
+class Backend(msgspec.Struct, frozen=True):
+    """Where a backend's `make` is, and what it needs: `package` is its distribution ("" for none but our own)."""
+
+    module: str
+    package: str = ""
+
+
+RECOGNIZERS = {
+    "pocketsphinx": Backend("appliance.engines.recognizers.pocketsphinx", "pocketsphinx"),
+    "null": Backend("appliance.engines.recognizers.null"),
+}
+VADS = {
+    "pocketsphinx": Backend("appliance.engines.vads.pocketsphinx", "pocketsphinx"),
+    "level": Backend("appliance.engines.vads.level"),
+}
+VOICES = {
+    "flite": Backend("appliance.engines.voices.flite"),
+    "tone": Backend("appliance.engines.voices.tone"),
+}
+MINDS = {
+    "scripted": Backend("appliance.engines.minds.scripted"),
+    "echo": Backend("appliance.engines.minds.echo"),
+}
+
+
+def recognizer(name: str) -> MakeRecognizer:
+    """Raises BackendError when there is no such backend or what it needs is not installed; so do the others here."""
+    return cast(MakeRecognizer, _make("recognizer", RECOGNIZERS, name))
+
+
+def vad(name: str) -> MakeVad:
+    return cast(MakeVad, _make("vad", VADS, name))
+
+
+def voice(name: str) -> MakeVoice:
+    return cast(MakeVoice, _make("voice", VOICES, name))
+
+
+def mind(name: str) -> MakeMind:
+    return cast(MakeMind, _make("mind", MINDS, name))
+
+
+def described(kind: dict[str, Backend], name: str) -> str:
+    """The backend's name with its package's version, as the status shows it: "pocketsphinx 5.1.1"."""
+    package = kind[name].package
+    return f"{name} {metadata.version(package)}" if package else name
+
+
+def _make(kind: str, backends: dict[str, Backend], name: str) -> object:
+    backend = backends.get(name)
+    if backend is None:
+        raise BackendError(f"engines.{kind}: there is no '{name}'", hint=f"choose one of {', '.join(sorted(backends))}")
+    try:
+        module = importlib.import_module(backend.module)
+    except ModuleNotFoundError as error:
+        if not backend.package or (error.name or "").startswith("appliance"):
+            raise
+        raise BackendError(
+            f"engines.{kind}: '{name}' is not installed ({error})", hint=f"pip install {backend.package}"
+        ) from error
+    make: object = module.make
+    return make

@@ -1,0 +1,291 @@
+"""The SIP endpoint: one thread owns every call into pj.
+
+pj's callbacks run while that thread polls. Commands from other threads wait in a queue until the next poll ends, 5 ms
+at most. pj from several Python threads has been seen to deadlock on the interpreter's lock, and objects of it that
+are collected elsewhere hang up calls: so none ever leaves this thread.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+import pjsua2 as pj
+
+from appliance.config.settings import Sip
+from appliance.errors import SipError
+from appliance.sip.legs import Legs
+from appliance.sip.media import CallMedia, MediaClock, Metronome, pcm_format
+from appliance.sip.registration import (
+    Action,
+    Registration,
+    RegistrationChanged,
+    SendProbe,
+    SendRegister,
+    SendUnregister,
+    State,
+)
+from appliance.sip.stack import Bound, account_config, close_stack, open_stack, registrar_uri
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 5
+START_TIMEOUT_S = 20.0
+
+
+class InviteRefused(msgspec.Struct, frozen=True):
+    """pj refused an INVITE before it became a call: 488 where the dialer offers no codec of `sip.codecs`. A live
+    customer is in the dialer's voicemail because of it."""
+
+    code: int
+    reason: str
+
+
+class _PjEndpoint(pj.Endpoint):  # type: ignore[misc]
+    def __init__(self, happened: deque[Callable[[float], None]], owner: SipEndpoint) -> None:
+        super().__init__()
+        self._happened = happened
+        self._owner = owner
+
+    def onTransportState(self, prm: pj.OnTransportStateParam) -> None:
+        if prm.state == pj.PJSIP_TP_STATE_DISCONNECTED:
+            self._happened.append(self._owner._on_transport_lost)
+
+    def onRejectedIncomingCall(self, prm: pj.OnRejectedIncomingCallParam) -> None:
+        code, reason = int(prm.statusCode), prm.reason
+        self._happened.append(lambda _now: self._owner._post(InviteRefused(code, reason)))
+
+
+class _Account(pj.Account):  # type: ignore[misc]
+    def __init__(self, happened: deque[Callable[[float], None]], owner: SipEndpoint) -> None:
+        super().__init__()
+        self._happened = happened
+        self._owner = owner
+
+    def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:
+        self._owner._on_invite(self, prm.callId)
+
+    def onRegState(self, prm: pj.OnRegStateParam) -> None:
+        code = int(prm.code) if prm.rdata.wholeMsg else 0  # pj writes its own 408 or 503 where nobody answered
+        reason, expires_s = prm.reason, float(prm.expiration)
+        self._happened.append(lambda now: self._owner._on_registration_answer(now, code, reason, expires_s))
+
+    def onSendRequest(self, prm: pj.OnSendRequestParam) -> None:
+        if prm.e.body.tsxState.type == pj.PJSIP_EVENT_RX_MSG:
+            self._happened.append(self._owner._on_probe_answer)
+
+
+class SipEndpoint:
+    """One phone at one dialer, and all its calls.
+
+    `post` is called from the SIP thread with `calls.events` `Incoming`, `MediaStarted` and `HungUp`, with
+    `RegistrationChanged` and with `InviteRefused`; it must hand over and return. `max_calls` is what the appliance
+    plans for, the overlap of an old BYE with the next INVITE included; more are accepted as long as pj has room.
+    All methods may be called from any thread; those that concern a call that is gone do nothing.
+    """
+
+    def __init__(self, settings: Sip, max_calls: int, post: Callable[[object], None]) -> None:
+        self._settings = settings
+        self._max_calls = max_calls
+        self._post_out = post
+        self._clock = MediaClock()
+        self._legs = Legs(self._clock, self._post)
+        self._registration = Registration(
+            registrar=settings.registrar, username=settings.username, expires_s=settings.expires_s
+        )
+        self._numbers = itertools.count(1)
+        self._commands: deque[Callable[[float], None]] = deque()
+        self._happened: deque[Callable[[float], None]] = deque()
+        self._thread = threading.Thread(target=self._run, name="sip", daemon=True)
+        self._up = threading.Event()
+        self._failure: SipError | None = None
+        self._bound = Bound("", 0)
+        self._stop_by: float | None = None
+        self._endpoint: _PjEndpoint | None = None
+        self._account: _Account | None = None
+        self._metronome: Metronome | None = None
+
+    # For everybody ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Returns when the endpoint takes calls. Raises SipError when it cannot."""
+        # A thread inside pj must not meet the end of the interpreter: C++ aborts the process then.
+        atexit.register(self.stop, 0.0)
+        self._thread.start()
+        if not self._up.wait(START_TIMEOUT_S):
+            raise SipError(f"the SIP stack does not start within {START_TIMEOUT_S:.0f} s")
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+
+    @property
+    def host(self) -> str:
+        """The address that the SIP transport is reached at."""
+        return self._bound.host
+
+    @property
+    def port(self) -> int:
+        """The port that is bound, also where the settings say 0 (any)."""
+        return self._bound.port
+
+    @property
+    def clock(self) -> MediaClock:
+        """The media clock: its last beat, to tick by, and its report."""
+        return self._clock
+
+    def media(self, call: str) -> CallMedia | None:
+        """The call's audio, from its INVITE on; None when the call is gone. Keep it to read what is left then."""
+        return self._legs.media.get(call)
+
+    def register(self) -> None:
+        self._commands.append(lambda now: self._act(self._registration.register(now)))
+
+    def unregister(self) -> None:
+        self._commands.append(lambda now: self._act(self._registration.unregister(now)))
+
+    def answer(self, call: str) -> None:
+        """Send 200 OK."""
+        self._commands.append(lambda _now: self._legs.answer(call))
+
+    def hang_up(self, call: str) -> None:
+        """Send BYE, or what ends the call in its state. `HungUp` follows when the far end has confirmed it."""
+        self._commands.append(lambda _now: self._legs.hang_up(call))
+
+    def place(self, uri: str, *, caller_name: str = "", caller_number: str = "") -> str:
+        """Call `uri`; the From header gets the caller's name and number where given. Returns the call's id."""
+        call = self._next_id()
+        host = self._settings.registrar.split(":")[0]
+        quoted = caller_name.replace("\\", "\\\\").replace('"', '\\"')
+        from_header = f'"{quoted}" <sip:{caller_number or self._settings.username}@{host}>'
+        self._commands.append(lambda _now: self._legs.place(self._account, call, uri, from_header))
+        return call
+
+    def stop(self, timeout_s: float) -> None:
+        """Hang up, unregister, and end the thread; what the far ends do not confirm in time is left unconfirmed."""
+        atexit.unregister(self.stop)
+        if not self._thread.is_alive():
+            return
+        self._commands.append(lambda now: self._begin_stop(now, timeout_s))
+        self._thread.join(timeout_s + START_TIMEOUT_S)
+        if self._thread.is_alive():
+            raise SipError("the SIP thread does not end")
+
+    # The SIP thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        endpoint = self._endpoint = _PjEndpoint(self._happened, self)
+        try:
+            self._bound = open_stack(endpoint, self._settings, self._max_calls)
+            self._account = _Account(self._happened, self)
+            self._account.create(account_config(self._settings), True)
+            self._metronome = Metronome(self._clock)
+            self._metronome.createPort("metronome", pcm_format())
+        except SipError as error:
+            # A new one: the caught one's traceback would carry pj objects to another thread.
+            self._failure = SipError(error.message, hint=error.hint)
+        except pj.Error as error:
+            self._failure = SipError(f"the SIP account cannot be made: {error.info()}")
+        self._up.set()
+        while self._failure is None and not self._is_over():
+            endpoint.libHandleEvents(POLL_MS)
+            self._step(time.monotonic())
+        self._close(endpoint)
+
+    def _step(self, now: float) -> None:
+        for queue in (self._happened, self._commands):
+            while queue:
+                self._guard(queue.popleft(), now)
+        deadline = self._registration.deadline
+        if deadline is not None and now >= deadline:
+            self._guard(lambda now: self._act(self._registration.handle_timer(now)), now)
+        self._guard(self._legs.step, now)
+
+    def _guard(self, work: Callable[[float], None], now: float) -> None:
+        """One thing's failure is that thing's: the calls beside it go on."""
+        try:
+            work(now)
+        except pj.Error as error:
+            log.warning("pj: %s: %s", error.title, error.reason)
+        except Exception:
+            log.exception("in the SIP thread")
+
+    def _post(self, event: object) -> None:
+        self._post_out(event)
+
+    def _next_id(self) -> str:
+        return f"call-{next(self._numbers)}"
+
+    def _on_invite(self, account: _Account, pj_id: int) -> None:
+        self._guard(lambda _now: self._legs.on_invite(account, self._next_id(), pj_id), 0.0)
+
+    # Registration ----------------------------------------------------------------------------------------------------
+
+    def _on_registration_answer(self, now: float, code: int, reason: str, expires_s: float) -> None:
+        self._act(self._registration.on_answer(now, code, reason, expires_s))
+
+    def _on_probe_answer(self, now: float) -> None:
+        self._act(self._registration.on_probe_answer(now))
+
+    def _on_transport_lost(self, now: float) -> None:
+        self._act(self._registration.on_transport_lost(now))
+
+    def _act(self, actions: list[Action]) -> None:
+        account = self._account
+        if account is None:
+            return
+        for action in actions:
+            match action:
+                case RegistrationChanged():
+                    self._post(action)
+                case SendRegister() | SendUnregister():
+                    self._send_register(account, renew=isinstance(action, SendRegister))
+                case SendProbe():
+                    self._send_probe(account)
+
+    def _send_register(self, account: _Account, *, renew: bool) -> None:
+        try:
+            account.setRegistration(renew)
+        except pj.Error as error:
+            reason = error.reason
+            self._happened.append(lambda now: self._on_registration_answer(now, 0, reason, 0.0))
+
+    def _send_probe(self, account: _Account) -> None:
+        prm = pj.SendRequestParam()
+        prm.method = "OPTIONS"
+        prm.txOption.targetUri = registrar_uri(self._settings)
+        try:
+            account.sendRequest(prm)
+        except pj.Error as error:
+            log.debug("probe not sent: %s", error.reason)
+
+    # The end ---------------------------------------------------------------------------------------------------------
+
+    def _begin_stop(self, now: float, timeout_s: float) -> None:
+        self._stop_by = now + timeout_s
+        self._legs.hang_up_all()
+        self._act(self._registration.unregister(now))
+
+    def _is_over(self) -> bool:
+        if self._stop_by is None:
+            return False
+        done = not len(self._legs) and self._registration.state is State.OFF
+        return done or time.monotonic() >= self._stop_by
+
+    def _close(self, endpoint: _PjEndpoint) -> None:
+        """Stop the media clock first: nothing that it calls may be deleted under it."""
+        try:
+            if self._metronome is not None:
+                endpoint.audDevManager().setNoDev()
+            self._legs.close()
+            self._metronome = None
+            self._account = None
+            close_stack(endpoint)
+        except pj.Error as error:
+            log.warning("pj: %s: %s", error.title, error.reason)
+        self._endpoint = None

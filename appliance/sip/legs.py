@@ -1,0 +1,174 @@
+"""The SIP legs of calls: from INVITE to BYE, and their plugs in the bridge. Everything here runs in the SIP thread."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+
+import pjsua2 as pj
+
+from appliance.audio.formats import FRAME_S
+from appliance.calls.events import HungUp, Incoming, MediaStarted
+from appliance.sip.media import CallMedia, MediaClock, MediaPort, pcm_format
+from appliance.sip.translate import party
+
+log = logging.getLogger(__name__)
+
+REST_S = 5 * FRAME_S
+"""A released port is not plugged again before the bridge, which works off changes once per beat, has let it go."""
+
+
+class Leg(pj.Call):  # type: ignore[misc]
+    """One pj call. Its callbacks only note that something changed: pj is in the middle of its own work then."""
+
+    def __init__(self, account: pj.Account, call: str, changed: deque[Leg], pj_id: int = pj.PJSUA_INVALID_ID) -> None:
+        super().__init__(account, pj_id)
+        self.call = call
+        self.media = CallMedia(call)
+        self.port: MediaPort | None = None
+        self.confirmed = False
+        self.announced = False
+        self.bye_by_us = False
+        self.ended: tuple[int, str] | None = None
+        self._changed = changed
+
+    def onCallState(self, prm: pj.OnCallStateParam) -> None:
+        info = self.getInfo()
+        self.confirmed = info.state == pj.PJSIP_INV_STATE_CONFIRMED
+        if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+            self.ended = (int(info.lastStatusCode), info.lastReason)
+        self._changed.append(self)
+
+    def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:
+        self._changed.append(self)
+
+
+class Legs:
+    """All legs. `post` gets what happened to them, as events of `calls`."""
+
+    def __init__(self, clock: MediaClock, post: Callable[[object], None]) -> None:
+        self._clock = clock
+        self._post = post
+        self._legs: dict[str, Leg] = {}
+        self._changed: deque[Leg] = deque()
+        self._starting: set[Leg] = set()
+        self._ports: list[MediaPort] = []
+        self._resting: deque[tuple[float, MediaPort]] = deque()
+        self._format = pcm_format()
+        # Read by other threads, one atomic look-up at a time.
+        self.media: dict[str, CallMedia] = {}
+
+    def __len__(self) -> int:
+        return len(self._legs)
+
+    # Beginning and ending --------------------------------------------------------------------------------------------
+
+    def on_invite(self, account: pj.Account, call: str, pj_id: int) -> None:
+        """Runs inside pj's callback: a call that has no object when it returns is refused by pj.
+
+        Nothing is sent here but pj's own 100: a 180 would make the dialer play ringing to a customer who is already on
+        the line, and the 200 follows within milliseconds.
+        """
+        leg = self._keep(Leg(account, call, self._changed, pj_id))
+        info = leg.getInfo()
+        caller = party(info.remoteUri)
+        self._post(Incoming(call, caller_name=caller.name, caller_number=caller.user, sip_call_id=info.callIdString))
+
+    def answer(self, call: str) -> None:
+        leg = self._legs.get(call)
+        if leg is not None and leg.ended is None:
+            prm = pj.CallOpParam()
+            prm.statusCode = pj.PJSIP_SC_OK
+            leg.answer(prm)
+
+    def place(self, account: pj.Account, call: str, uri: str, from_header: str) -> None:
+        leg = self._keep(Leg(account, call, self._changed))
+        prm = pj.CallOpParam(True)
+        prm.opt.audioCount, prm.opt.videoCount, prm.opt.textCount = 1, 0, 0
+        prm.txOption.localUri = from_header
+        try:
+            leg.makeCall(uri, prm)
+        except pj.Error as error:
+            leg.ended = (pj.PJSIP_SC_SERVICE_UNAVAILABLE, error.reason)
+            self._changed.append(leg)
+
+    def hang_up(self, call: str) -> None:
+        leg = self._legs.get(call)
+        if leg is not None and leg.ended is None:
+            leg.bye_by_us = True
+            leg.hangup(pj.CallOpParam())
+
+    def hang_up_all(self) -> None:
+        for call in list(self._legs):
+            self.hang_up(call)
+
+    def _keep(self, leg: Leg) -> Leg:
+        self._legs[leg.call] = leg
+        self.media[leg.call] = leg.media
+        return leg
+
+    # What changed ----------------------------------------------------------------------------------------------------
+
+    def step(self, now: float) -> None:
+        """Between two polls: plug what became active, announce what began and what ended, and let go of it."""
+        while self._changed:
+            leg = self._changed.popleft()
+            if leg.call not in self._legs:
+                continue
+            if leg.ended is not None:
+                self._drop(leg, leg.ended, now)
+            elif leg.confirmed:
+                self._connect(leg, now)
+        for leg in [leg for leg in self._starting if leg.media.started]:
+            self._starting.discard(leg)
+            self._post(MediaStarted(leg.call))
+
+    def _connect(self, leg: Leg, now: float) -> None:
+        """Plug the call into the bridge, again after each re-INVITE: pj may have made a new stream for it."""
+        info = leg.getInfo()  # owns what its vectors hand out
+        for medium in info.media:
+            if medium.type != pj.PJMEDIA_TYPE_AUDIO or medium.audioConfSlot == pj.PJSUA_INVALID_ID:
+                continue
+            if medium.status not in (pj.PJSUA_CALL_MEDIA_ACTIVE, pj.PJSUA_CALL_MEDIA_REMOTE_HOLD):
+                continue
+            if leg.port is None:
+                leg.port = self._take_port(now)
+                leg.port.plug(leg.media)
+            audio = leg.getAudioMedia(medium.index)
+            leg.port.startTransmit(audio)
+            audio.startTransmit(leg.port)
+            if not leg.announced:
+                leg.announced = True
+                self._starting.add(leg)
+            return
+
+    def _drop(self, leg: Leg, ended: tuple[int, str], now: float) -> None:
+        del self._legs[leg.call]
+        self._starting.discard(leg)
+        if leg.port is not None:
+            leg.port.plug(None)
+            self._resting.append((now + REST_S, leg.port))
+            leg.port = None
+        code, reason = ended
+        self._post(HungUp(leg.call, code=code, reason=reason, by_us=leg.bye_by_us))
+        self.media.pop(leg.call, None)
+
+    # Ports -----------------------------------------------------------------------------------------------------------
+
+    def _take_port(self, now: float) -> MediaPort:
+        if self._resting and self._resting[0][0] <= now:
+            return self._resting.popleft()[1]
+        port = MediaPort(self._clock)
+        port.createPort(f"call {len(self._ports) + 1}", self._format)
+        self._ports.append(port)
+        return port
+
+    def close(self) -> None:
+        """Delete every pj object. The bridge's clock must stand still."""
+        self._changed.clear()
+        self._starting.clear()
+        self._legs.clear()
+        self.media.clear()
+        self._resting.clear()
+        self._ports.clear()

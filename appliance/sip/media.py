@@ -1,0 +1,130 @@
+"""A call's audio, where pjmedia's clock thread and the daemon meet.
+
+pjmedia calls the ports of all calls once per 20 ms, on its own thread, first for what to send, then with what came.
+A callback copies and returns: no lock, no log, no call into pj but for the copy itself.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import pjsua2 as pj
+
+from appliance.audio.formats import FRAME_BYTES, FRAME_S, RATE_HZ, SILENCE
+from appliance.audio.playout import Playout
+from appliance.audio.rings import FrameRing
+from appliance.audio.tick import Grid, Lateness, LatenessReport
+
+RING_FRAMES = 250
+"""5 s: longer than any pause of the event loop that a call survives."""
+
+
+class CallMedia:
+    """One call's audio. `received` and `sent` get one frame each per 20 ms, in step, from audio time 0 on.
+
+    `sent` has the very frames that left, for the recording and for the outbound level. Both may be drained by one
+    thread; `playout` is written by that same thread.
+    """
+
+    def __init__(self, call: str) -> None:
+        self.call = call
+        self.received = FrameRing(RING_FRAMES)
+        self.sent = FrameRing(RING_FRAMES)
+        self.playout = Playout()
+        self.started = False
+
+
+class MediaReport(msgspec.Struct, frozen=True):
+    """The media clock since the start. `skipped` beats it gave up on; `faults` callbacks that failed (a bug)."""
+
+    beats: int
+    skipped: int
+    faults: int
+    lateness: LatenessReport
+
+
+class MediaClock:
+    """What the daemon knows of pjmedia's 20 ms clock, which beats from start to stop, calls or none."""
+
+    def __init__(self) -> None:
+        self.last_beat_at: float | None = None
+        self.faults = 0
+        self._beats = 0
+        self._grid = Grid(FRAME_S)
+        self._lateness = Lateness()
+
+    def beat(self, now: float) -> None:
+        self._beats += 1
+        self._lateness.add(self._grid.beat(now))
+        self.last_beat_at = now
+
+    def report(self) -> MediaReport:
+        return MediaReport(beats=self._beats, skipped=self._grid.skipped, faults=self.faults, lateness=self._lateness.report())
+
+
+def pcm_format() -> pj.MediaFormatAudio:
+    """8 kHz mono 16 bit in frames of 20 ms, as the bridge runs: nothing is resampled or re-framed."""
+    bits_per_second = RATE_HZ * 16
+    pcm = pj.MediaFormatAudio()
+    pcm.init(pj.PJMEDIA_FORMAT_PCM, RATE_HZ, 1, round(FRAME_S * 1e6), 16, bits_per_second, bits_per_second)
+    return pcm
+
+
+class Metronome(pj.AudioMediaPort):  # type: ignore[misc]
+    """A port that is connected to nothing and so hears each beat of the bridge exactly once."""
+
+    def __init__(self, clock: MediaClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def onFrameReceived(self, frame: pj.MediaFrame) -> None:
+        self._clock.beat(time.monotonic())
+
+
+class MediaPort(pj.AudioMediaPort):  # type: ignore[misc]
+    """A call's plug in the bridge. Ports are kept and used again: pj must never lose one that its clock may call.
+
+    The bindings hand buffers to C with the interpreter's lock released, reference counts included. So only buffers
+    that this port alone knows are passed, never a frame that another thread may hold.
+    """
+
+    def __init__(self, clock: MediaClock) -> None:
+        super().__init__()
+        self._media: CallMedia | None = None
+        self._clock = clock
+        self._in = bytearray(FRAME_BYTES)
+        self._out = bytearray(FRAME_BYTES)
+        self._gave = False
+
+    def plug(self, media: CallMedia | None) -> None:
+        """From now on the port speaks for `media`; for nobody when None."""
+        self._gave = False
+        self._media = media
+
+    def onFrameRequested(self, frame: pj.MediaFrame) -> None:
+        frame.type = pj.PJMEDIA_FRAME_TYPE_AUDIO
+        try:
+            media = self._media
+            outgoing = SILENCE if media is None else media.playout.next_frame()
+            self._out[:] = outgoing
+            frame.buf.assign_from_bytes(self._out)
+            if media is not None:
+                media.sent.push(outgoing)
+                media.started = self._gave = True
+        except Exception:  # noqa: BLE001 - the boundary of pjmedia's thread: nothing may travel into C
+            self._clock.faults += 1
+
+    def onFrameReceived(self, frame: pj.MediaFrame) -> None:
+        try:
+            media = self._media
+            if media is None or not media.started:
+                return
+            self._in[:] = SILENCE  # an empty frame means that there was nothing to hear
+            frame.buf.copy_to_bytearray(self._in)
+            if not self._gave:  # the far end is on hold and nothing was asked for: keep the two in step
+                media.sent.push(SILENCE)
+            self._gave = False
+            media.received.push(bytes(self._in))
+        except Exception:  # noqa: BLE001 - the boundary of pjmedia's thread: nothing may travel into C
+            self._clock.faults += 1

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from appliance.config import load_campaign, load_settings
+from appliance.config.settings import Settings, Transport
+from appliance.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "appliance/config/sidetone.example.toml"
+CAMPAIGN = ROOT / "appliance/campaigns/home_insurance.toml"
+GOOD = """
+campaign = "c.toml"
+[sip]
+registrar = "10.0.0.1:5060"
+username = "8600"
+password = "hunter2hunter2"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "sidetone.toml"
+    path.write_text(text)
+    return path
+
+
+def problems_of(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(folder, text))
+    assert caught.value.exit_code == 2
+    return caught.value.problems
+
+
+def test_the_shortest_settings_get_defaults_and_an_absolute_campaign(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, GOOD))
+    assert settings.sip.transport is Transport.UDP
+    assert settings.campaign == tmp_path / "c.toml"
+    assert settings.engines.mind == ["scripted"]
+
+
+def test_an_absolute_campaign_stays(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, GOOD.replace("c.toml", "/srv/c.toml"))).campaign == Path("/srv/c.toml")
+
+
+def test_settings_from_an_editor_with_a_byte_order_mark_load(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(GOOD, encoding="utf-8-sig")
+    assert load_settings(path).sip.username == "8600"
+
+
+def test_the_example_loads_with_its_campaign() -> None:
+    assert load_campaign(load_settings(EXAMPLE).campaign).name
+
+
+def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
+    uncommented = re.sub(r"^# (\w+ +=|\w+ =)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+    shown = load_settings(write(tmp_path, uncommented))
+    assert shown == load_settings(write(tmp_path, EXAMPLE.read_text()))
+    for name, section in Settings.model_fields.items():
+        keys = getattr(section.annotation, "model_fields", {})
+        assert all(re.search(rf"^{key} +=|^{key} =", uncommented, re.MULTILINE) for key in keys), name
+
+
+def test_every_problem_is_reported_at_once_with_its_key(tmp_path: Path) -> None:
+    text = """
+    [sip]
+    registrar = "bad host"
+    username = "8600"
+    port = "many"
+    transport = "tls"
+    codecs = []
+    [engines]
+    mind = ["scripted", "No Such"]
+    [limits]
+    call_s = 5
+    """
+    problems = problems_of(tmp_path, text)
+    where = [p.split(":")[0] for p in problems]
+    assert sorted(where) == sorted(
+        [
+            "campaign",
+            "sip.registrar",
+            "sip.password",
+            "sip.port",
+            "sip.transport",
+            "sip.codecs",
+            "engines.mind.1",
+            "limits.call_s",
+        ]
+    )
+    assert "campaign: is missing" in problems
+    assert "limits.call_s: should be greater than or equal to 10" in problems
+
+
+def test_an_unknown_key_gets_the_nearest_name(tmp_path: Path) -> None:
+    text = GOOD + 'pasword = "x"\n[capcity]\nlines = 2\n[engines]\nzzz = 1\n'
+    problems = problems_of(tmp_path, text)
+    assert "sip.pasword: unknown key, did you mean 'password'?" in problems
+    assert "capcity: unknown key, did you mean 'capacity'?" in problems
+    assert "engines.zzz: unknown key, known here are recognizer, vad, voice, speaker, mind" in problems
+
+
+@pytest.mark.parametrize("bad", ['"hunter2hunter2"\nport = -1', "20252026", '["hunter2hunter2"]', '{ a = "hunter2hunter2" }'])
+def test_no_message_shows_the_password(tmp_path: Path, bad: str) -> None:
+    text = GOOD.replace('"hunter2hunter2"', bad)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(tmp_path, text))
+    shown = f"{caught.value} {caught.value!r} {caught.value.__cause__}"
+    assert "hunter2" not in shown
+    assert "20252026" not in shown
+
+
+def test_a_syntax_error_names_its_line(tmp_path: Path) -> None:
+    [problem] = problems_of(tmp_path, GOOD + "\nport = = 3\n")
+    assert "line 8" in problem
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a = " + b"[" * 20000, b"", b"= 1"])
+def test_any_garbage_is_a_config_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "s.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError):
+        load_settings(path)
+
+
+def test_a_missing_file_and_a_folder_have_a_hint(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(ConfigError) as caught:
+            load_campaign(path)
+        assert caught.value.hint
+        assert str(path) in str(caught.value)
+
+
+def test_a_file_that_fails_while_read_says_why() -> None:
+    with pytest.raises(ConfigError, match="cannot be read: Input/output error"):
+        load_settings(Path("/proc/self/mem"))
+
+
+def test_wrong_references_are_found_beside_wrong_fields(tmp_path: Path) -> None:
+    text = CAMPAIGN.read_text()
+    text = text.replace('no = "end:not_qualified"', 'no = "end:nowhere"', 1)
+    text = text.replace('slot = "yes_no"', 'slot = "yes_or_no"\nreasks = 99\nonn = 3', 1)
+    text = text.replace('company = "', 'compny = "', 1)
+    with pytest.raises(ConfigError) as caught:
+        load_campaign(write(tmp_path, text))
+    problems = caught.value.problems
+    assert "compny: unknown key, did you mean 'company'?" in problems
+    assert "company: is missing" in problems
+    assert "questions.0.reasks: should be less than or equal to 5" in problems
+    assert "questions.0.onn: unknown key, did you mean 'on'?" in problems
+    assert any(p.startswith("questions.0.slot: should be 'yes_no'") for p in problems)
+    assert any("end:nowhere" in p for p in problems)
+    assert len(problems) == 6
+
+
+def test_several_wrong_references_are_separate_problems(tmp_path: Path) -> None:
+    text = CAMPAIGN.read_text().replace('"end:not_qualified"', '"end:nowhere"').replace('id = "dnc"', 'id = "d_n_c"')
+    with pytest.raises(ConfigError) as caught:
+        load_campaign(write(tmp_path, text))
+    assert len(caught.value.problems) >= 2
+    assert "outcomes: 'dnc' is missing" in caught.value.problems
+
+
+def test_a_wrong_field_is_not_reported_twice(tmp_path: Path) -> None:
+    text = re.sub(r"^opt_out = \[[^]]*\]", "opt_out = 5", CAMPAIGN.read_text(), count=1, flags=re.MULTILINE)
+    with pytest.raises(ConfigError) as caught:
+        load_campaign(write(tmp_path, text))
+    assert len(caught.value.problems) == 1
