@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up what is missing on a Debian 12 or 13 machine, then does one job. Called without a job, it says which there are.
 set -euo pipefail
-cd "$(dirname "$(realpath "$0")")"
+self=$(realpath "$0")
+cd "$(dirname "$self")"
 
 usage() {
     cat <<'USAGE'
@@ -20,7 +21,7 @@ packages=(
     ca-certificates curl xz-utils g++ make pkg-config swig python3-dev python3-venv
     libssl-dev libopus-dev libsrtp2-dev libgsm1-dev libspeex-dev libspeexdsp-dev libbcg729-dev uuid-dev
     libflite1
-    mmdebstrap tcpdump sip-tester shellcheck
+    mmdebstrap tcpdump shellcheck
 )
 
 fail() {
@@ -34,7 +35,7 @@ step() {
     local name=$1 log start=$SECONDS status=0
     shift
     log=build/log/${name%% (*}.log
-    log=${log// /-}
+    log=${log//[^a-zA-Z0-9.\/]/-}
     printf '==> %-58s' "$name" >&2
     "$@" >"$log" 2>&1 </dev/null || status=$?
     if [ "$status" -eq 0 ]; then
@@ -95,12 +96,22 @@ install_python() {
         .venv/bin/pip install --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
 }
 
+install_lab() {
+    [ ! -x build/lab/asterisk16/usr/sbin/asterisk ] || return 0
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "note: the lab needs root, its tests are skipped and it cannot run: sudo $self $job" >&2
+        return
+    fi
+    step "lab's Asterisk 16 (300 MB)" tests/lab/asterisk/rootfs.sh asterisk16
+}
+
 setup() {
     mkdir -p build/log build/wheels
     exec 9>build/setup.lock
     flock 9
     install_packages
     install_python
+    install_lab
     exec 9>&-
 }
 

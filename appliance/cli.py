@@ -56,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     bench = command("bench", None, "measure this machine").add_subparsers(title="benches", required=True, metavar="BENCH")
     media = bench.add_parser("media", help="own media path under load, with engines that do no work")
     media.set_defaults(command=_bench_media)
-    media.add_argument("--calls", default="10,32", metavar="N,N", help="how many calls, one run each (%(default)s)")
+    media.add_argument(
+        "--calls", type=_counts, default="10,32", metavar="N,N", help="how many calls, one run each (%(default)s)"
+    )
     media.add_argument("--seconds", type=float, default=15.0, metavar="S", help="how long each run measures (%(default)s)")
     media.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser
@@ -86,23 +88,44 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from appliance.api.client import ApiClient
     from appliance.config.load import load_settings
-    from appliance.status import status_table
+    from appliance.tables import print_status
 
-    status = asyncio.run(ApiClient(load_settings(args.config).paths.runtime / "api.sock").status())
+    client = ApiClient(load_settings(args.config).paths.runtime / "api.sock")
+    status = asyncio.run(client.status())
     if args.json:
         print(json.dumps(status.as_json()))
     else:
-        Console().print(status_table(status))
+        print_status(status)
     return 0
 
 
 def _calls(args: argparse.Namespace) -> int:
+    import msgspec
+
+    from appliance.config.load import load_settings
+    from appliance.store.database import database_path
+    from appliance.store.history import recent_calls
+    from appliance.tables import print_calls
+
+    calls = recent_calls(database_path(load_settings(args.config).paths), args.n)
+    if args.json:
+        print(json.dumps(msgspec.to_builtins(calls)))
+    else:
+        print_calls(calls)
     return 0
 
 
 def _bench_media(args: argparse.Namespace) -> int:
-    return 0
+    from appliance.bench.media import run
+
+    return run(args.calls, seconds=args.seconds, as_json=args.json)
+
+
+def _counts(text: str) -> list[int]:
+    """ "10,32" as numbers; argparse turns the ValueError into a usage message."""
+    counts = [int(part) for part in text.split(",")]
+    if not all(1 <= n <= 128 for n in counts):
+        raise ValueError
+    return counts

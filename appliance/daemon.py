@@ -30,8 +30,9 @@ from appliance.engines.client import WorkerClient, WorkerState
 from appliance.engines.worker_config import mind_worker, speech_worker
 from appliance.leg import Leg
 from appliance.media_loop import MediaLoop
-from appliance.sip.endpoint import SipEndpoint
+from appliance.sip.endpoint import InviteRefused, SipEndpoint
 from appliance.sip.registration import RegistrationChanged
+from appliance.store.recordings import Filed
 from appliance.store.store import Store
 
 log = logging.getLogger("sidetone")
@@ -55,16 +56,25 @@ class Daemon:
         self._settings = settings
         self._campaign = campaign
         self._loop = asyncio.get_running_loop()
-        self._started_at = _utc_now()
+        self._started_at = _iso(datetime.now(UTC))
         self._switchboard = Switchboard(campaign, lines=settings.capacity.lines, longest_call_s=settings.limits.call_s)
-        self._store = Store(settings.paths, recording=settings.recording.enabled)
+        self._store = Store(
+            settings.paths,
+            recording=settings.recording.enabled,
+            changed=lambda: self._loop.call_soon_threadsafe(self._store_changed),
+        )
         self._sip = SipEndpoint(settings.sip, max_calls=settings.capacity.lines + 2, post=self._from_sip_thread)
         self._api = ApiServer(settings.paths.runtime / "api.sock", snapshot=self._status, drain=self._drain_asked)
         self._workers = {
             Engine.SPEECH: self._worker(Engine.SPEECH),
             Engine.MIND: self._worker(Engine.MIND),
         }
-        self._media = MediaLoop(self._sip.clock, self._workers[Engine.SPEECH].send, self._happened, self._store.audio)
+        self._media = MediaLoop(
+            beat_at=lambda: self._sip.clock.last_beat_at,
+            send=self._workers[Engine.SPEECH].send,
+            happened=self._happened,
+            record=self._store.audio,
+        )
         self._calls: dict[str, ActiveCall] = {}
         self._prompts: dict[str, bytes] = {}
         self._registration = api.Registration()
@@ -211,13 +221,33 @@ class Daemon:
 
     def _concluded(self, effect: effects.Concluded) -> None:
         call = effect.call
-        self._calls.pop(call, None)
-        self._media.legs.pop(call, None)
+        self._media.remove(call)
         for worker in self._workers.values():
             worker.send(wire.CloseCall(call))
-        self._store.call_ended(effect)
+        filed = self._store.concluded(effect)
+        filed.add_done_callback(
+            lambda done: self._loop.call_soon_threadsafe(self._filed, effect, done.result())
+        )
+        log.info("%s ended: %s after %.1f s", call, effect.outcome, effect.duration_s)
+
+    def _filed(self, effect: effects.Concluded, filed: Filed) -> None:
+        """The call's files are complete: only now it has ended for everybody else."""
+        self._calls.pop(effect.call, None)
+        self._api.publish(
+            api.CallEnded(
+                effect.call,
+                effect.outcome,
+                effect.slots,
+                effect.duration_s,
+                str(filed.recording) if filed.recording else None,
+                str(filed.transcript) if filed.transcript else None,
+            )
+        )
         if not self._calls:
             self._none_left.set()
+
+    def _store_changed(self) -> None:
+        self._api.publish(api.StoreChanged(self._store_health()))
 
     # From the SIP thread ---------------------------------------------------------------------------------------------
 
@@ -230,10 +260,10 @@ class Daemon:
                 self._incoming(event)
             case events.MediaStarted() | events.HungUp():
                 self._happened(event)
-            case sip.RegistrationChanged(state=state, detail=detail):
+            case RegistrationChanged(state=state, detail=detail):
                 self._registration = api.Registration(api.RegistrationState(state.value), detail)
                 self._api.publish(api.RegistrationChanged(self._registration))
-            case sip.InviteRefused(code=code, reason=reason):
+            case InviteRefused(code=code, reason=reason):
                 log.error("an INVITE was refused by the SIP stack: %d %s; its caller is in the voicemail box", code, reason)
 
     def _incoming(self, event: events.Incoming) -> None:
@@ -241,11 +271,12 @@ class Daemon:
         if media is None:
             return  # hung up before we got here
         self._media.legs[event.call] = Leg(event.call, media.received, media.sent, media.playout)
-        active = self._calls[event.call] = ActiveCall(event.caller_name, event.caller_number, _utc_now())
+        now = datetime.now(UTC)
+        self._calls[event.call] = ActiveCall(event.caller_name, event.caller_number, _iso(now))
         for worker in self._workers.values():
             worker.send(wire.OpenCall(event.call))
-        self._store.call_started(event)
-        self._api.publish(api.CallStarted(event.call, event.caller_name, event.caller_number, active.started_at))
+        self._store.call_started(event, now)
+        self._api.publish(api.CallStarted(event.call, event.caller_name, event.caller_number, _iso(now)))
         self._happened(event)
 
     # From the workers ------------------------------------------------------------------------------------------------
@@ -268,3 +299,44 @@ class Daemon:
                 pass
             case _:
                 assert_never(message)
+
+    # Status ----------------------------------------------------------------------------------------------------------
+
+    def _status(self) -> api.Status:
+        states = self._switchboard.active
+        return api.Status(
+            version=__version__,
+            started_at=self._started_at,
+            lines=self._settings.capacity.lines,
+            draining=self._switchboard.draining,
+            registration=self._registration,
+            calls=[
+                api.ActiveCall(
+                    call, up.caller_name, up.caller_number, up.started_at, states[call].value if call in states else "ended"
+                )
+                for call, up in self._calls.items()
+            ],
+            engines=[self._engine_health(engine) for engine in Engine],
+            media=self._media_counts(),
+            store=self._store_health(),
+        )
+
+    def _media_counts(self) -> api.Media:
+        late = self._sip.clock.report().lateness.buckets
+        path = self._media.path.report()
+        return api.Media(
+            late_frames=sum(count for bound, count in late.items() if bound not in ("1", "2", "5")),
+            underruns=self._media.underruns,
+            overruns=self._media.overruns,
+            path_p50_ms=path.p50_ms,
+            path_p99_ms=path.p99_ms,
+            path_max_ms=path.max_ms,
+        )
+
+    def _store_health(self) -> api.StoreHealth:
+        health = self._store.health
+        return api.StoreHealth(health.healthy, health.detail, health.lost_rows, health.lost_audio_s)
+
+
+def _iso(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -83,6 +83,16 @@ class Leg:
                 self._forget(p.utterance)
         return out
 
+    @property
+    def underruns(self) -> int:
+        """Frames of silence sent in the middle of an utterance."""
+        return self.playout.stats().underruns
+
+    @property
+    def overruns(self) -> int:
+        """Frames or pieces that had no room."""
+        return self._received_ring.stats().overruns + self._sent_ring.stats().overruns + self.playout.stats().overruns
+
     def _close_when_voiced(self, utterance: int) -> None:
         final = self._final_clause.get(utterance)
         if final is not None and all((utterance, clause) in self._done for clause in range(final + 1)):

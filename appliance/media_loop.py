@@ -40,6 +40,8 @@ class MediaLoop:
         self.clock = TickClock(self._loop.time())
         self._timer: asyncio.TimerHandle | None = None
         self._seq = 0
+        self._past_underruns = 0
+        self._past_overruns = 0
         self._in_flight: dict[int, tuple[float, list[tuple[str, int, float]]]] = {}
 
     def start(self) -> None:
@@ -70,6 +72,21 @@ class MediaLoop:
         leg = self.legs.get(piece.call)
         for event in leg.audio(piece) if leg is not None else []:
             self._happened(event)
+
+    def remove(self, call: str) -> None:
+        """The call is over; what it counted is kept."""
+        leg = self.legs.pop(call, None)
+        if leg is not None:
+            self._past_underruns += leg.underruns
+            self._past_overruns += leg.overruns
+
+    @property
+    def underruns(self) -> int:
+        return self._past_underruns + sum(leg.underruns for leg in self.legs.values())
+
+    @property
+    def overruns(self) -> int:
+        return self._past_overruns + sum(leg.overruns for leg in self.legs.values())
 
     def worker_gone(self) -> None:
         """What was asked will not be answered."""

@@ -64,12 +64,16 @@ class Media(msgspec.Struct, frozen=True):
     """Counts since the daemon started, in frames of 20 ms.
 
     late: over 5 ms behind the clock. underrun: silence was sent in the middle of an utterance. overrun: the caller's
-    audio came and had no room.
+    audio came and had no room. path: how long a frame of the caller is with us, from the media clock's beat that brought
+    it to the call logic having dealt with it.
     """
 
     late_frames: int = 0
     underruns: int = 0
     overruns: int = 0
+    path_p50_ms: float = 0.0
+    path_p99_ms: float = 0.0
+    path_max_ms: float = 0.0
 
 
 class StoreHealth(msgspec.Struct, frozen=True):

@@ -129,6 +129,9 @@ class Speaker(enum.Enum):
 class TurnTaken(Effect, frozen=True):
     """A turn is complete and belongs to the transcript. Times are call seconds (audio time).
 
+    Each speaker's turns come in the order of time and do not overlap; where both spoke at once, the turn that began
+    first may come second.
+
     `text` of an agent's turn is what was really heard: cut where playout was cut. `gap_ms` is, for an agent's turn
     that answers the caller, the time from the caller's last speech to our first sample, as this process saw it.
     """

@@ -7,6 +7,7 @@ and a half one is waited for.
 from __future__ import annotations
 
 from collections import deque
+from typing import assert_never
 
 from appliance.audio.formats import FRAME_SAMPLES, RATE_HZ
 from appliance.calls.campaign import Question, SlotKind
@@ -63,6 +64,8 @@ def hold_s(question: Question | None, text: str) -> float:
             return HOLD_LIKELY_S
         case SlotKind.OPEN:
             return HOLD_OPEN_S
+        case _:
+            assert_never(question.slot)
 
 
 class SpeechTracker:

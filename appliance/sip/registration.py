@@ -30,6 +30,7 @@ SECOND_CHANCES_S = (5.0, 15.0)
 DEAF_PROBES = 4
 """So many probes unanswered by a registrar that answers REGISTER: it does not answer OPTIONS at all."""
 DEAF_REFRESH_S = 15.0
+DEAF_PROBE_S = 30.0
 
 REFUSALS = frozenset({401, 403, 404, 407})
 
@@ -141,8 +142,7 @@ class Registration:
         self._refusals = self._attempt = self._missed = 0
         self._patience_until = None
         granted_s = expires_s if expires_s > 0 else float(self._expires_s)
-        deaf = not self._probes_work and self._unanswered_ever >= DEAF_PROBES
-        self._register_at = now + min(granted_s / 2, DEAF_REFRESH_S if deaf else granted_s)
+        self._register_at = now + min(granted_s / 2, DEAF_REFRESH_S if self._deaf() else granted_s)
         self._probe_sent_at = None
         self._probe_at = now + PROBE_S
         if was is State.REGISTERED:
@@ -233,8 +233,18 @@ class Registration:
             if self._probes_work and self._missed >= MISSED and self.state is State.REGISTERED:
                 out += self._lose(now, f"{self._registrar} does not answer; trying on")
         self._probe_sent_at = now
-        self._probe_at = now + (self._backoff_s() if self.state is State.LOST else PROBE_S)
+        if self.state is State.LOST:
+            self._probe_at = now + self._backoff_s()
+        elif self._deaf():
+            self._probe_at = now + DEAF_PROBE_S
+            self._register_at = min(self._register_at or now, now + DEAF_REFRESH_S)
+        else:
+            self._probe_at = now + PROBE_S
         return [*out, SendProbe()]
+
+    def _deaf(self) -> bool:
+        """The registrar answers REGISTER and never OPTIONS."""
+        return self._accepted and not self._probes_work and self._unanswered_ever >= DEAF_PROBES
 
     def _lose(self, now: float, detail: str) -> list[Action]:
         self._patience_until = None

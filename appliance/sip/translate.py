@@ -25,7 +25,8 @@ def party(header: str) -> Party:
     """A name-addr or addr-spec (RFC 3261 section 20.10) -> its parts; "" for a part that is missing or unreadable."""
     match = _NAME_ADDR.match(header)
     if match is None:
-        return Party(name="", user=_user(header))
+        bracketed = re.search("<([^>]*)>", header)
+        return Party(name="", user=_user(header if bracketed is None else bracketed[1]))
     quoted = match["quoted"]
     name = match["token"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
     return Party(name=name.strip()[:MAX_NAME], user=_user(match["uri"]))

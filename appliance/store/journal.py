@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -36,31 +37,30 @@ class Journal:
     when that changes. `peak` is the longest the queue has been.
     """
 
-    def __init__(self, path: Path, changed: Callable[[], None]) -> None:
+    def __init__(self, path: Path, changed: Callable[[], object]) -> None:
         self._path = path
         self._changed = changed
         self._queue: Final[queue.Queue[Row | None]] = queue.Queue(MAX_QUEUED)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._connection: sqlite3.Connection | None = None
-        self._lock: int | None = None
+        self._opened = contextlib.ExitStack()
         self.failing: str | None = None
         self.lost = 0
         self.peak = 0
 
     def open(self, read: Callable[[sqlite3.Connection], _Read]) -> _Read:
         """Open the database and return what `read` finds in it. Raises StoreError, also when another process has it."""
-        connection = open_database(self._path)
-        try:
-            self._lock = _locked(self._path.with_suffix(".lock"))
-            found = read(connection)
-        except sqlite3.Error as e:
-            connection.close()
-            raise explained(self._path, e) from None
-        except StoreError:
-            connection.close()
-            raise
-        self._connection = connection
+        with contextlib.ExitStack() as opened:
+            connection = open_database(self._path)
+            opened.callback(connection.close)
+            opened.callback(os.close, _locked(self._path.with_suffix(".lock")))
+            try:
+                found = read(connection)
+            except sqlite3.Error as e:
+                raise explained(self._path, e) from None
+            self._connection = connection
+            self._opened = opened.pop_all()
         return found
 
     def start(self) -> None:
@@ -96,9 +96,7 @@ class Journal:
                     if not self._write(connection, batch):
                         self.lost += len(batch)
                     break
-        connection.close()
-        if self._lock is not None:
-            os.close(self._lock)
+        self._opened.close()
 
     def _gather(self) -> tuple[list[Row], bool]:
         """The next rows, waiting for the first; False with the last ones."""

@@ -60,7 +60,7 @@ class Recordings:
     changes. `lost_s` counts seconds of audio that were not kept.
     """
 
-    def __init__(self, changed: Callable[[], None], stopped: Callable[[int, float, str], None]) -> None:
+    def __init__(self, changed: Callable[[], object], stopped: Callable[[int, float, str], None]) -> None:
         self._changed = changed
         self._stopped = stopped
         self._queue: Final[queue.Queue[_Block | _Finish | None]] = queue.Queue(MAX_QUEUED)

@@ -58,7 +58,7 @@ class Store:
     closed with CRASH_OUTCOME and their files completed.
     """
 
-    def __init__(self, paths: Paths, *, recording: bool = True, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, paths: Paths, *, recording: bool = True, changed: Callable[[], object] = lambda: None) -> None:
         self._folder = paths.recordings
         self._recording = recording
         self._journal = Journal(database_path(paths), changed)

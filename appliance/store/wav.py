@@ -55,11 +55,15 @@ class WavFile:
         os.close(self._fd)
 
 
-def to_flac(wav: Path) -> Path:
+def to_flac(wav: Path) -> Path | None:
     """Put a FLAC file of the same samples in the place of a `WavFile`, finished or not, and return its path.
 
-    The WAV is deleted once the FLAC is on the disk and decodes to the same samples. Raises OSError and leaves the WAV.
+    The WAV is deleted once the FLAC is on the disk and decodes to the same samples. None when there is no audio in it,
+    which FLAC has no form for. Raises OSError and leaves the WAV.
     """
+    if duration_s(wav) == 0:
+        wav.unlink()
+        return None
     flac = wav.with_suffix(".flac")
     part = wav.with_suffix(".flac.part")
     try:

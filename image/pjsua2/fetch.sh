@@ -26,6 +26,7 @@ from_upstream() {
 # apt with its own lists, so that the machine's sources stay as they are.
 from_debian() {
     local mirror uri
+    # shellcheck disable=SC2016 # apt-get fills these in
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' | awk '$2 == "Debian" && $3 == "Debian" {print $1; exit}')
     [ -n "$mirror" ] || { echo "error: no Debian mirror in apt's sources, and upstream was not reachable" >&2; exit 1; }
     mkdir -p "$work/lists/partial" "$work/cache/archives/partial"

@@ -464,7 +464,9 @@ class Driver:
         said = [clause for act in asked.acts for clause in worded(self.campaign, act)]
         for i, text in enumerate(said or [""]):
             last = i >= len(said) - 1
-            self._later(self.mind_s * (i + 1) + self.later_clause_s * i, Engine.MIND, partial(self._word, asked.request, text, last))
+            self._later(
+                self.mind_s * (i + 1) + self.later_clause_s * i, Engine.MIND, partial(self._word, asked.request, text, last)
+            )
 
     def _word(self, request: int, text: str, last: bool) -> None:
         if request not in self._forgotten:

@@ -94,7 +94,9 @@ def understand(heard: str, sentences: Sequence[str]) -> list[str]:
     said = heard.split()
     found = [Found(*_best_fit(tokens(sentence), said), sentence) for sentence in sentences]
     kept: list[Found] = []
-    for one in sorted((f for f in found if f.score >= ENOUGH), key=lambda f: (f.score * (f.end - f.start), f.score), reverse=True):
+    for one in sorted(
+        (f for f in found if f.score >= ENOUGH), key=lambda f: (f.score * (f.end - f.start), f.score), reverse=True
+    ):
         if all(one.end <= other.start or one.start >= other.end for other in kept):
             kept.append(one)
     return [one.sentence for one in sorted(kept, key=lambda f: f.start)]
@@ -111,7 +113,8 @@ class Ear:
             model = Path(folder) / "campaign.arpa"
             model.write_text(bigrams((k for k in known if k), _DIGITS))
             self._decoder = pocketsphinx.Decoder(lm=str(model), loglevel="FATAL")
-        self.hear(spoken(sentences[0], "slt").tobytes())  # the first stretch only settles the feature normalization
+        for sentence in sentences[:3]:  # the first stretches only settle the feature normalization
+            self.hear(spoken(sentence, "slt").tobytes())
 
     def hear(self, pcm: bytes) -> tuple[str, list[str]]:
         """8 kHz s16le of one stretch of the agent's speech -> (raw words, sentences of the campaign)."""

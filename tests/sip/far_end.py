@@ -1,7 +1,7 @@
 """The other end of the line, in a process of its own (pjsua is one per process): answers, calls, plays and measures.
 
 Commands come as JSON lines on stdin, `{"do": "place", ...}`; events and answers go as JSON lines to stdout.
-Run it as `python -m`-less script: `python tests/sip/far_end.py TONE_HZ`.
+usage: python -m tests.sip.far_end TONE_HZ
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ TONE_DBOV = -20.0
 def tone(hz: float, seconds: float, dbov: float = TONE_DBOV) -> bytes:
     """A sine of the given RMS level."""
     peak = 32768 * 10 ** (dbov / 20) * np.sqrt(2)
-    return np.rint(peak * np.sin(2 * np.pi * hz * np.arange(round(seconds * RATE_HZ)) / RATE_HZ)).astype("<i2").tobytes()
+    wave = np.sin(2 * np.pi * hz * np.arange(round(seconds * RATE_HZ)) / RATE_HZ)
+    return bytes(np.rint(peak * wave).astype("<i2").tobytes())
 
 
 def level_at(pcm: bytes, hz: float) -> float:
@@ -56,6 +57,7 @@ def settings(**changes: Any) -> Sip:
 class FarEnd:
     def __init__(self, tone_hz: float) -> None:
         self._tone = tone(tone_hz, TONE_S)
+        self._one_line = threading.Lock()
         self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._endpoint = SipEndpoint(settings(username="dialer", rtp_port=30000), 128, self._events.put)
 
@@ -95,7 +97,8 @@ class FarEnd:
                 self._say({"answer": {"level": level_dbov(pcm), "at": level_at(pcm, command["hz"]), "bytes": len(pcm)}})
 
     def _say(self, message: dict[str, Any]) -> None:
-        print(json.dumps(message), flush=True)
+        with self._one_line:
+            print(json.dumps(message), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from appliance.engines.minds.words import LEADING_WORDS, NEGATORS, PADDING, like
 
 _MAX_GAP_WORDS = 2
 # Words that may stand between a negation and what it denies: "I do NOT want you to | take me off the list".
-_BRIDGE = frozenset("want need wish ask asking asked trying going like would you them to be been really say said saying get".split())
+_BRIDGE = frozenset(
+    "want need wish ask asking asked trying going like would you them to be been really say said saying get".split()
+)
 
 
 class Phrase(msgspec.Struct, frozen=True):
@@ -107,5 +109,7 @@ def _lost_in_talk(phrase: Phrase, heard: Sequence[str], at: tuple[int, ...]) -> 
     """One telling word counts only where little else is said: "agent", not "my cousin was an agent in Ohio"."""
     if len(phrase.content) > 1 or len(phrase.words) > 3:
         return False
-    rest = sum(1 for i, w in enumerate(heard) if i not in at and weight(w) >= 1.0 and w not in PADDING and w not in ("no", "yes"))
+    rest = sum(
+        1 for i, w in enumerate(heard) if i not in at and weight(w) >= 1.0 and w not in PADDING and w not in ("no", "yes")
+    )
     return rest > (0 if len(phrase.words) == 1 else 2)

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 UNITS = {w: i for i, w in enumerate("zero one two three four five six seven eight nine".split())}
 TEENS = {
-    w: i + 10
-    for i, w in enumerate(
-        "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-    )
+    w: i + 10 for i, w in enumerate("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split())
 }
 TENS = {w: (i + 2) * 10 for i, w in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split())}
-DECADES = {w: (i + 2) * 10 for i, w in enumerate("twenties thirties forties fifties sixties seventies eighties nineties".split())}
+DECADES = {
+    w: (i + 2) * 10 for i, w in enumerate("twenties thirties forties fifties sixties seventies eighties nineties".split())
+}
 ORDINALS = {
     w: i + 1
     for i, w in enumerate(

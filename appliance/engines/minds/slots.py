@@ -27,14 +27,22 @@ _NO_PHRASES = (
 _GENERIC = {tokens(p): "yes" for p in _YES_PHRASES} | {tokens(p): "no" for p in _NO_PHRASES}
 MONTHS = {
     m: i + 1
-    for i, m in enumerate(
-        "january february march april may june july august september october november december".split()
-    )
+    for i, m in enumerate("january february march april may june july august september october november december".split())
 }
 _DAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday today tomorrow tonight".split())
 _NAME_LEADS = tuple(
     tokens(lead)
-    for lead in ("my name is", "the name is", "this is", "it is", "i am", "you can call me", "call me", "speaking with", "that is")
+    for lead in (
+        "my name is",
+        "the name is",
+        "this is",
+        "it is",
+        "i am",
+        "you can call me",
+        "call me",
+        "speaking with",
+        "that is",
+    )
 )
 _NOT_NAMES = PADDING | frozenset("yes no yeah not a the is speaking here my name".split())
 

@@ -10,6 +10,8 @@ from appliance.calls.campaign import Builtin, Campaign, Question, SlotKind
 
 Sentence = tuple[tuple[str, ...], float]
 
+EVERYWHERE = ""  # no question has this id
+
 _YES = "yes|yeah|yep|sure|yes i do|yes it is|yes we do|i do|we do|correct|that's right|of course|absolutely|yes i am|okay|right|uh yes"
 _NO = "no|nope|nah|no i don't|i don't|no we don't|we don't|no it's not|no it isn't|it's not|not really|no i'm not|no not really|no i do not"
 _LEADS = ("", "", "well", "yes", "no", "okay", "please", "i think", "um", "uh")
@@ -33,27 +35,42 @@ _CONTRACT = [
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 
 
-def sentences(campaign: Campaign, question: str | None, focus: float = 0.5) -> list[Sentence]:
-    """What may be said after `question`: its answers with `focus` of the weight, what every call understands with the rest.
+# The asked question's share; what can be said at any time keeps nearly all the rest. Strings of digits need the most:
+# every word of the string is a new chance to be taken for talk.
+_FOCUS = {SlotKind.DIGITS: 0.8, SlotKind.NUMBER: 0.7}
+_FOCUS_OTHERWISE = 0.5
+_STRAY = 0.05  # answers to other questions: callers answer early and late
 
-    The weights add up to 1000 times their share. None, or an unknown question: nothing in particular is expected.
+
+def shares(campaign: Campaign, question: str | None) -> dict[str, float]:
+    """How much of what is said after `question` belongs to each group of `groups`. Adds up to 1.
+
+    None, or an unknown question: nothing in particular is expected.
     """
-    asked = next((q for q in campaign.questions if q.id == question), None)
-    groups: list[tuple[list[Sentence], float]] = [(list(_everywhere(campaign)), 1.0 - focus if asked else 0.7)]
-    others = [s for q in campaign.questions if q is not asked for s in _answers(q)]
-    groups.append((others, 0.05 if asked else 0.3))
-    if asked:
-        groups.append((list(_answers(asked)), focus))
-    return [(words, weight * share * 1000 / total) for group, share in groups if (total := sum(w for _, w in group)) for words, weight in group]
+    ids = [q.id for q in campaign.questions]
+    if question is None or question not in ids:
+        return {EVERYWHERE: 0.7} | {i: 0.3 / len(ids) for i in ids}
+    focus = _FOCUS.get(campaign.question(question).slot, _FOCUS_OTHERWISE)
+    others = [i for i in ids if i != question]
+    return {EVERYWHERE: 1 - focus - _STRAY, question: focus} | {i: _STRAY / len(others) for i in others}
+
+
+def groups(campaign: Campaign) -> dict[str, list[Sentence]]:
+    """EVERYWHERE: what every call understands; and each question's answers. Every group's weights add up to 1000."""
+    found = {EVERYWHERE: list(_everywhere(campaign))} | {q.id: list(_answers(q)) for q in campaign.questions}
+    return {name: _scaled(group) for name, group in found.items()}
+
+
+def _scaled(group: list[Sentence]) -> list[Sentence]:
+    total = sum(weight for _, weight in group)
+    return [(said, weight * 1000 / total) for said, weight in group]
 
 
 def _everywhere(campaign: Campaign) -> Iterator[Sentence]:
     for builtin in Builtin:
-        wordings = campaign.intents.get(builtin, [])
-        yield from _spread(wordings, 8.0)
-    for group, weight in ((campaign.objections, 10.0), (campaign.answers, 10.0)):
-        wordings = [p for reply in group for p in reply.phrases]
-        yield from _spread(wordings, weight)
+        yield from _spread(campaign.intents.get(builtin, []), 8.0)
+    for replies in (campaign.objections, campaign.answers):
+        yield from _spread([p for reply in replies for p in reply.phrases], 10.0)
     yield from _spread(f"{_YES}|{_NO}".split("|"), 10.0)
 
 
@@ -68,7 +85,9 @@ def _answers(question: Question) -> Iterator[Sentence]:
         case SlotKind.CHOICE:
             yield from _spread(own, 100.0)
         case SlotKind.NUMBER:
-            yield from _spread(_years(), 85.0, leads=("", "", "", "it was built in", "about", "around", "in", "i think", "it's"))
+            yield from _spread(
+                _years(), 85.0, leads=("", "", "", "it was built in", "about", "around", "in", "i think", "it's")
+            )
             yield from _spread(own, 15.0)
         case SlotKind.DIGITS:
             yield from _digit_sentences(question.digits or 10, 90.0)
@@ -83,15 +102,13 @@ def _answers(question: Question) -> Iterator[Sentence]:
 def _spread(wordings: Iterable[str], total: float, leads: tuple[str, ...] = _LEADS) -> Iterator[Sentence]:
     """`total` over all wordings, each plain and contracted, with what people put before and after."""
     kept = list(dict.fromkeys(wordings))
-    for wording in kept:
+    for n, wording in enumerate(kept):
         spoken = {wording, _contracted(wording)}
         for text in sorted(spoken):
             each = total / len(kept) / len(spoken)
             yield words(text), each * 0.6
-            for lead in leads:
-                yield words(f"{lead} {text}"), each * 0.2 / len(leads)
-            for tail in _TAILS:
-                yield words(f"{text} {tail}"), each * 0.2 / len(_TAILS)
+            yield words(f"{leads[n % len(leads)]} {text}"), each * 0.2
+            yield words(f"{text} {_TAILS[n % len(_TAILS)]}"), each * 0.2
 
 
 def _contracted(text: str) -> str:
@@ -132,7 +149,11 @@ def _dates() -> Iterator[str]:
             yield f"{month} {day}"
             yield f"the {day} of {month}"
         yield f"{month} twenty first"
-    yield from (f"{lead}{day}" for lead in ("", "next ", "on ") for day in "monday tuesday wednesday thursday friday saturday sunday".split())
+    yield from (
+        f"{lead}{day}"
+        for lead in ("", "next ", "on ")
+        for day in "monday tuesday wednesday thursday friday saturday sunday".split()
+    )
     yield from ("today", "tomorrow", "next week", "next month")
 
 

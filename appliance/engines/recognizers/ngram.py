@@ -16,12 +16,21 @@ _NEVER_LOG10 = -99.0
 Gram = tuple[str, ...]
 
 
-def arpa(sentences: Iterable[tuple[Sequence[str], float]], fillers: Mapping[str, float], filler_share: float) -> str:
-    """A model of `sentences` (words, weight) with `filler_share` of the unigram mass spread over `fillers` (word -> weight).
+Counts = dict[int, dict[Gram, float]]
 
-    Fillers are words a caller may say that no sentence has: without them, other talk is forced into the sentences' words.
+
+def arpa(parts: Iterable[tuple[Counts, float]], fillers: Mapping[str, float], filler_share: float) -> str:
+    """A model of `parts` (what `count` gave, and its weight) with `filler_share` of the unigram mass spread over `fillers`.
+
+    Fillers (word -> weight) are words a caller may say that no sentence has: without them, other talk is forced into the
+    sentences' words.
     """
-    counts = _count(sentences)
+    counts: Counts = {n: defaultdict(float) for n in range(1, _ORDER + 1)}
+    for part, weight in parts:
+        for n, grams in part.items():
+            target = counts[n]
+            for gram, value in grams.items():
+                target[gram] += value * weight
     followers = {n: _followers(counts[n]) for n in range(1, _ORDER + 1)}
     unigrams = _unigrams(counts[1], fillers, filler_share)
     probability: dict[Gram, float] = dict(unigrams)
@@ -32,8 +41,9 @@ def arpa(sentences: Iterable[tuple[Sequence[str], float]], fillers: Mapping[str,
     return _text(counts, followers, probability)
 
 
-def _count(sentences: Iterable[tuple[Sequence[str], float]]) -> dict[int, dict[Gram, float]]:
-    counts: dict[int, dict[Gram, float]] = {n: defaultdict(float) for n in range(1, _ORDER + 1)}
+def count(sentences: Iterable[tuple[Sequence[str], float]]) -> Counts:
+    """Weighted counts of the grams of `sentences` (words, weight), ready to be mixed by `arpa`."""
+    counts: Counts = {n: defaultdict(float) for n in range(1, _ORDER + 1)}
     for words, weight in sentences:
         padded = (_START, *words, _END)
         for n in counts:
@@ -61,7 +71,9 @@ def _unigrams(counts: Mapping[Gram, float], fillers: Mapping[str, float], share:
 
 
 def _text(
-    counts: Mapping[int, Mapping[Gram, float]], followers: Mapping[int, Mapping[Gram, tuple[float, int]]], probability: Mapping[Gram, float]
+    counts: Mapping[int, Mapping[Gram, float]],
+    followers: Mapping[int, Mapping[Gram, tuple[float, int]]],
+    probability: Mapping[Gram, float],
 ) -> str:
     grams = {1: [(_START,), *sorted(g for g in probability if len(g) == 1)]}
     grams |= {n: sorted(counts[n]) for n in range(2, _ORDER + 1)}

@@ -67,4 +67,6 @@ def _bent(samples: Samples) -> Samples:
     """Softly limited: straight up to half of _PEAK, then bent so that _PEAK is never passed."""
     knee = _PEAK / 2
     over = np.maximum(np.abs(samples) - knee, 0)
-    return np.where(over > 0, np.sign(samples) * (knee + (_PEAK - knee) * np.tanh(over / (_PEAK - knee))), samples).astype(np.float32)
+    return np.where(over > 0, np.sign(samples) * (knee + (_PEAK - knee) * np.tanh(over / (_PEAK - knee))), samples).astype(
+        np.float32
+    )

@@ -1,0 +1,5 @@
+"""`python -m appliance` is `sidetone`."""
+
+from appliance.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""What `sidetone bench` measures."""

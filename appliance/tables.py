@@ -1,0 +1,51 @@
+"""What the `sidetone` command prints for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from appliance.api.wire import RegistrationState, Status
+from appliance.store.transcript import CallRecord
+
+_REGISTRATION_STYLE = {
+    RegistrationState.REGISTERED: "green",
+    RegistrationState.TRYING: "yellow",
+    RegistrationState.OFF: "yellow",
+}
+
+
+def print_status(status: Status) -> None:
+    """One screen: is it registered, what is up, what is wrong."""
+    out = Console(highlight=False)
+    style = _REGISTRATION_STYLE.get(status.registration.state, "red")
+    detail = f"  {status.registration.detail}" if status.registration.detail else ""
+    out.print(f"Sidetone {status.version}, since {status.started_at}{', draining' if status.draining else ''}")
+    out.print(f"Registration  [{style}]{status.registration.state.value}[/]{detail}")
+    for engine in status.engines:
+        names = ", ".join(f"{part} {name}" for part, name in engine.backends.items())
+        state = "[green]up[/]" if engine.up else "[red]down[/]"
+        restarts = f", {engine.restarts} restarts" if engine.restarts else ""
+        out.print(f"{engine.engine.capitalize():13} {state}  {names}{restarts}")
+    out.print(f"Store         {'[green]good[/]' if status.store.healthy else f'[red]{status.store.detail}[/]'}")
+    media = status.media
+    out.print(f"Media         {media.late_frames} late frames, {media.underruns} underruns, {media.overruns} overruns")
+    out.print(f"Calls         {len(status.calls)} of {status.lines} lines")
+    for call in status.calls:
+        out.print(f"  {call.call}  {call.caller_number:15} since {call.started_at}  {call.state}")
+
+
+def print_calls(calls: Sequence[CallRecord]) -> None:
+    """The latest calls, the newest first."""
+    if not calls:
+        print("No calls yet.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("Started", "Caller", "Outcome", "Length", "Transcript"):
+        table.add_column(title, justify="right" if title == "Length" else "left", overflow="fold")
+    for call in calls:
+        length = f"{call.duration_s:.0f} s" if call.duration_s is not None else ""
+        table.add_row(call.started_at, call.caller_number, call.outcome or "up", length, call.transcript or "")
+    Console().print(table)

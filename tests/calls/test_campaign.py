@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from appliance.calls.campaign import REQUIRED_OUTCOMES, Campaign, clauses
+from tests.calls.driver import CAMPAIGN
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def broken(*changes: Change) -> str:
+    raw = CAMPAIGN.model_dump(mode="json")
+    for change in changes:
+        change(raw)
+    with pytest.raises(ValidationError) as raised:
+        Campaign.model_validate(raw)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda c: c["outcomes"].pop(1), "outcomes: 'dnc' is missing"),
+        (lambda c: c["intents"].pop("human"), "intents.human: no wording given"),
+        (lambda c: c["questions"][0]["on"].update(yes="nowhere"), "questions.0.on.yes: 'nowhere' is neither"),
+        (lambda c: c["questions"][0].update(otherwise="end:nowhere"), "questions.0.otherwise: 'end:nowhere' is neither"),
+        (lambda c: c["questions"][1].update(give_up="x"), "questions.1.give_up: 'x' is neither"),
+        (lambda c: c["answers"][0].update(then="x"), "answers.0.then: 'x' is neither"),
+        (lambda c: c["objections"][1].update(then="end:x"), "objections.1.then: 'end:x' is neither"),
+        (lambda c: c["questions"][0].update(slot="choice"), "questions.0.phrases: a choice needs its choices"),
+        (lambda c: c["questions"][2].update(digits=None), "questions.2.digits: say how many"),
+        (lambda c: c["answers"][0].update(id="owner"), "'owner': the id is used twice"),
+        (lambda c: c["answers"][0].update(id="opt_out"), "'opt_out': the id is used twice"),
+        (lambda c: c.update(colour="red"), "colour"),
+        (lambda c: c["questions"][0].update(id="Not an id"), "questions.0.id"),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_place(change: Change, problem: str) -> None:
+    assert problem in broken(change)
+
+
+def test_all_problems_are_named_at_once() -> None:
+    text = broken(lambda c: c["outcomes"].pop(1), lambda c: c["intents"].pop("human"))
+    assert "'dnc' is missing" in text
+    assert "intents.human" in text
+
+
+def test_targets_may_be_questions() -> None:
+    raw = CAMPAIGN.model_dump(mode="json")
+    raw["questions"][0]["on"]["yes"] = "zip"
+    assert Campaign.model_validate(raw).question("owner").on["yes"] == "zip"
+
+
+def test_parts_are_found_by_id() -> None:
+    assert CAMPAIGN.question("zip").digits == 5
+    assert CAMPAIGN.outcome("dnc").closing == "I will remove you. Goodbye."
+    reply = CAMPAIGN.reply("busy_now")
+    assert reply is not None
+    assert reply.say == "It takes one minute."
+    assert CAMPAIGN.reply("opt_out") is None
+    assert all(CAMPAIGN.outcome(name) for name in REQUIRED_OUTCOMES)
+
+
+def test_verbatim_has_every_sentence_once() -> None:
+    sentences = CAMPAIGN.verbatim()
+    assert len(sentences) == len(set(sentences))
+    assert "" not in sentences
+    for sentence in (
+        "Hello this is Ann.",
+        "Which year?",
+        "I call for Roof Care.",
+        "It takes one minute.",
+        "All done. Goodbye.",
+    ):
+        assert sentence in sentences
+    lines = CAMPAIGN.lines
+    for line in (lines.sorry, lines.back, lines.still_there, lines.holding, lines.goodbye, lines.busy, *lines.acknowledge):
+        assert line in sentences
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", []),
+        ("   ", []),
+        ("One.", ["One."]),
+        ("One. Two? Three!", ["One.", "Two?", "Three!"]),
+        ("At 3.5 percent, yes", ["At 3.5 percent, yes"]),
+    ],
+)
+def test_clauses(text: str, parts: list[str]) -> None:
+    assert clauses(text) == parts

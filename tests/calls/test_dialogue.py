@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.calls import dialogue
+from appliance.calls.campaign import REQUIRED_OUTCOMES, Campaign
+from appliance.calls.dialogue import MAX_NO_INPUTS, Decision, Position
+from appliance.calls.effects import Act, ActKind
+from appliance.calls.events import Understanding
+from tests.calls.driver import CAMPAIGN
+
+OWNER = Position("owner", {})
+ACK = Act(ActKind.ACKNOWLEDGE)
+
+
+def meaning(intent: str | None = None, slot: str | None = None, at: Position = OWNER) -> Decision:
+    return dialogue.on_meaning(CAMPAIGN, at, Understanding(intent, slot))
+
+
+def ask(question: str) -> Act:
+    return Act(ActKind.ASK, question)
+
+
+def close(outcome: str) -> Act:
+    return Act(ActKind.CLOSE, outcome)
+
+
+def test_the_opening_greets_and_asks() -> None:
+    assert dialogue.opening(CAMPAIGN) == Decision((Act(ActKind.GREET), ask("owner")), OWNER)
+
+
+def test_an_answer_leads_to_the_next_question() -> None:
+    assert meaning(slot="yes") == Decision((ACK, ask("year")), Position("year", {"owner": "yes"}))
+
+
+def test_an_answer_may_end_the_call_without_thanks_before_the_goodbye() -> None:
+    assert meaning(slot="no") == Decision((close("not_qualified"),), Position("owner", {"owner": "no"}), "not_qualified")
+
+
+def test_an_answer_may_ask_for_the_same_again() -> None:
+    assert meaning(slot="maybe") == Decision((ACK, ask("owner")), Position("owner", {"owner": "maybe"}))
+
+
+def test_the_last_answer_completes() -> None:
+    last = meaning(slot="nothing", at=Position("more", {"owner": "yes"}))
+    assert last.outcome == "completed"
+    assert last.acts == (close("completed"),)
+    assert last.position.slots == {"owner": "yes", "more": "nothing"}
+
+
+def test_builtin_intents_close() -> None:
+    for intent, outcome in (
+        ("opt_out", "dnc"),
+        ("human", "wants_human"),
+        ("not_interested", "not_interested"),
+        ("goodbye", "not_interested"),
+    ):
+        assert meaning(intent) == Decision((close(outcome),), OWNER, outcome)
+
+
+def test_an_opt_out_wins_over_the_answer_it_came_with() -> None:
+    both = meaning("opt_out", "yes")
+    assert both.outcome == "dnc"
+    assert both.position.slots == {"owner": "yes"}
+
+
+def test_repeat_asks_again_and_counts_nothing() -> None:
+    at = Position("owner", {}, reasks=1, no_inputs=1)
+    assert meaning("repeat", at=at) == Decision((ask("owner"),), msgspec.structs.replace(at, no_inputs=0))
+
+
+def test_replies_are_given_and_lead_where_they_say() -> None:
+    assert meaning("who").acts == (Act(ActKind.ANSWER, "who"), ask("owner"))
+    assert meaning("busy_now").acts == (Act(ActKind.OBJECTION, "busy_now"), ask("year"))
+    rented = meaning("rented")
+    assert rented.acts == (Act(ActKind.OBJECTION, "rented"), close("not_qualified"))
+    assert rented.outcome == "not_qualified"
+
+
+def test_an_answer_with_a_question_back_gets_both() -> None:
+    both = meaning("who", "yes")
+    assert both == Decision((Act(ActKind.ANSWER, "who"), ask("year")), Position("year", {"owner": "yes"}))
+
+
+def test_what_is_not_understood_is_asked_again_till_it_gives_up() -> None:
+    first = meaning()
+    assert first == Decision((Act(ActKind.SORRY), Act(ActKind.REASK, "owner")), Position("owner", {}, reasks=1))
+    assert meaning(at=first.position).outcome == "not_qualified"
+    assert meaning("no_such_intent") == first
+    moved = meaning(at=Position("more", {}))
+    assert moved.outcome == "completed"
+
+
+def test_a_branch_may_name_a_question() -> None:
+    raw = CAMPAIGN.model_dump(mode="json")
+    raw["questions"][0]["on"]["yes"] = "zip"
+    decision = dialogue.on_meaning(Campaign.model_validate(raw), OWNER, Understanding(slot="yes"))
+    assert decision == Decision((ACK, ask("zip")), Position("zip", {"owner": "yes"}))
+
+
+def test_a_new_question_starts_its_own_count() -> None:
+    assert meaning(slot="yes", at=Position("owner", {}, reasks=1)).position.reasks == 0
+
+
+def test_silence_is_asked_about_twice() -> None:
+    at = OWNER
+    for count in range(1, MAX_NO_INPUTS + 1):
+        decision = dialogue.on_no_input(at)
+        assert decision.acts == (Act(ActKind.STILL_THERE), Act(ActKind.REASK, "owner"))
+        assert decision.outcome is None
+        at = decision.position
+        assert at.no_inputs == count
+    assert dialogue.on_no_input(at) == Decision((close("no_input"),), at, "no_input")
+    assert meaning("repeat", at=at).position.no_inputs == 0
+
+
+def test_after_an_engine_came_back_the_question_is_asked_again() -> None:
+    assert dialogue.on_engine_back(OWNER) == Decision((Act(ActKind.BACK), Act(ActKind.REASK, "owner")), OWNER)
+
+
+MEANT = st.builds(
+    Understanding,
+    st.sampled_from([None, "who", "busy_now", "rented", "repeat", "unknown"]),
+    st.sampled_from([None, "yes", "maybe", "12345"]),
+)
+
+
+@given(st.lists(st.one_of(st.none(), MEANT), max_size=30))
+def test_every_decision_speaks_and_stays_within_the_campaign(said: list[Understanding | None]) -> None:
+    questions = {q.id for q in CAMPAIGN.questions}
+    at = OWNER
+    for meant in said:
+        before = msgspec.structs.asdict(at)
+        decision = dialogue.on_no_input(at) if meant is None else dialogue.on_meaning(CAMPAIGN, at, meant)
+        assert msgspec.structs.asdict(at) == before, "a step can be taken back"
+        assert decision.acts
+        assert decision.position.question in questions
+        closes = [act for act in decision.acts if act.kind is ActKind.CLOSE]
+        if decision.outcome is None:
+            assert not closes
+            assert decision.acts[-1].kind in (ActKind.ASK, ActKind.REASK)
+            assert decision.acts[-1].ref == decision.position.question
+        else:
+            assert decision.acts[-1] == close(decision.outcome)
+            assert decision.outcome in {*REQUIRED_OUTCOMES, "not_qualified"}
+            return
+        at = decision.position

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from appliance.calls import effects, events
+from appliance.calls.call import MEDIA_S, State
+from appliance.calls.effects import AnyEffect, Prompt
+from appliance.calls.events import Engine
+from appliance.calls.switchboard import Switchboard
+from tests.calls.driver import CAMPAIGN
+
+
+class Board(Switchboard):
+    """Two lines; calls by a letter."""
+
+    def __init__(self, lines: int = 2) -> None:
+        super().__init__(CAMPAIGN, lines=lines, longest_call_s=100.0)
+
+    def ring(self, *calls: str, now: float = 0.0) -> list[AnyEffect]:
+        return [e for call in calls for e in self.handle(events.Incoming(call, "", "", ""), now)]
+
+    def start(self, *calls: str, now: float = 1.0) -> list[AnyEffect]:
+        return [e for call in calls for e in self.handle(events.MediaStarted(call), now)]
+
+    def end(self, call: str, now: float = 2.0) -> list[AnyEffect]:
+        return self.handle(events.HungUp(call, 200, "", False), now)
+
+
+def plays(out: list[AnyEffect]) -> list[tuple[str, Prompt]]:
+    return [(e.call, e.prompt) for e in out if isinstance(e, effects.Play)]
+
+
+def outcomes(out: list[AnyEffect]) -> list[tuple[str, str]]:
+    return [(e.call, e.outcome) for e in out if isinstance(e, effects.Concluded)]
+
+
+def test_calls_are_answered_routed_and_forgotten() -> None:
+    board = Board()
+    out = board.ring("a", "b")
+    assert [e.call for e in out if isinstance(e, effects.Answer)] == ["a", "b"]
+    assert {e.call for e in board.start("a")} <= {"a"}
+    assert board.active == {"a": State.PHRASING, "b": State.RINGING}
+    assert outcomes(board.end("a")) == [("a", "hung_up")]
+    assert set(board.active) == {"b"}
+    assert board.end("a") == []
+    assert board.start("nobody") == []
+
+
+def test_the_deadline_is_the_earliest_of_all_calls() -> None:
+    board = Board()
+    assert board.deadline is None
+    board.ring("a", now=5.0)
+    board.ring("b", now=3.0)
+    assert board.deadline == 3.0 + MEDIA_S
+    out = board.handle_timer(3.0 + MEDIA_S)
+    assert [e.call for e in out if isinstance(e, effects.HangUp)] == ["b"]
+    assert board.active == {"a": State.RINGING, "b": State.HANGING_UP}
+    assert outcomes(board.handle_timer(60.0)) == [("b", "technical")]
+
+
+def test_one_leg_more_than_lines_is_talked_to_and_the_next_is_told_that_all_are_busy() -> None:
+    board = Board(lines=2)
+    board.ring("a", "b", "c")
+    out = board.ring("d")
+    assert [type(e) for e in out] == [effects.Answer]
+    assert board.over_capacity == 1
+    out = board.start("d")
+    assert plays(out) == [("d", Prompt.BUSY)]
+    played = board.handle(events.Played("d", 1, 8000, True, 8000), 2.0)
+    assert [e.text for e in played if isinstance(e, effects.TurnTaken)] == [CAMPAIGN.lines.busy]
+    assert isinstance(played[-1], effects.HangUp)
+    assert outcomes(board.handle(events.HungUp("d", 200, "", True), 2.1)) == [("d", "busy")]
+    board.end("a")
+    assert board.ring("e")[0] == effects.Answer("e")
+    assert plays(board.start("e")) == []
+
+
+def test_draining_lets_calls_go_on_and_new_ones_hear_that_all_lines_are_busy() -> None:
+    board = Board()
+    board.ring("a")
+    before = board.draining
+    board.drain()
+    assert (before, board.draining) == (False, True)
+    board.ring("b")
+    assert plays(board.start("a", "b")) == [("b", Prompt.BUSY)]
+    assert board.active["a"] is State.PHRASING
+
+
+def test_a_stop_ends_every_call() -> None:
+    board = Board()
+    board.ring("a", "b", "c")
+    board.start("a", "b")
+    out = board.stop(3.0)
+    assert plays(out) == [("a", Prompt.GOODBYE), ("b", Prompt.GOODBYE)]
+    assert [e.call for e in out if isinstance(e, effects.HangUp)] == ["c"]
+
+
+def test_engines_are_lost_and_back_for_every_call_and_those_to_come() -> None:
+    board = Board()
+    board.ring("a")
+    board.start("a")
+    assert plays(board.engine_lost(Engine.SPEECH, 2.0)) == [("a", Prompt.HOLDING)]
+    board.ring("b", now=2.0)
+    assert plays(board.start("b", now=2.1)) == [("b", Prompt.HOLDING)]
+    assert board.active == {"a": State.HOLDING, "b": State.HOLDING}
+    board.engine_back(Engine.SPEECH, 3.0)
+    board.ring("c", now=3.0)
+    assert plays(board.start("c", now=3.1)) == []
+
+
+def test_a_mind_that_is_gone_before_the_call_is_asked_when_it_is_back() -> None:
+    board = Board()
+    board.engine_lost(Engine.MIND, 0.0)
+    assert not [e for e in board.ring("a") if isinstance(e, effects.Phrase)]
+    board.start("a")
+    assert [type(e) for e in board.engine_back(Engine.MIND, 1.5)] == [effects.Note, effects.Phrase]
+
+
+def test_an_impossible_event_ends_that_call_only() -> None:
+    board = Board()
+    board.ring("a", "b")
+    board.start("a", "b")
+    out = board.ring("a", now=2.0)
+    note = out[0]
+    assert isinstance(note, effects.Note)
+    assert (note.kind, note.data) == ("impossible_event", {"event": "Incoming", "state": "phrasing"})
+    assert plays(out) == [("a", Prompt.GOODBYE)]
+    assert board.active == {"a": State.ENDING, "b": State.PHRASING}
+    assert board.over_capacity == 0
+
+
+def test_an_impossible_event_of_a_busy_board_does_not_count_as_a_call() -> None:
+    board = Board(lines=0)
+    board.ring("a")
+    board.drain()
+    board.ring("a", now=1.0)
+    assert board.over_capacity == 0
