@@ -21,7 +21,7 @@ packages=(
     ca-certificates curl xz-utils g++ make pkg-config swig python3-dev python3-venv
     libssl-dev libopus-dev libsrtp2-dev libgsm1-dev libspeex-dev libspeexdsp-dev libbcg729-dev uuid-dev
     libflite1
-    mmdebstrap tcpdump shellcheck
+    mmdebstrap tcpdump mount shellcheck
 )
 
 fail() {

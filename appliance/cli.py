@@ -74,8 +74,12 @@ def _run(args: argparse.Namespace) -> int:
         stream=sys.stderr,
     )
     settings = load_settings(args.config)
-    daemon = Daemon(settings, load_campaign(settings.campaign))
-    return asyncio.run(daemon.run())
+    campaign = load_campaign(settings.campaign)
+
+    async def serve() -> int:
+        return await Daemon(settings, campaign).run()
+
+    return asyncio.run(serve())
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -21,13 +21,13 @@ from appliance.api import wire as api
 from appliance.api.server import ApiServer
 from appliance.calls import effects, events
 from appliance.calls.campaign import Campaign
-from appliance.calls.effects import AnyEffect
+from appliance.calls.effects import AnyEffect, Prompt
 from appliance.calls.events import AnyEvent, Engine
 from appliance.calls.switchboard import Switchboard
 from appliance.config.settings import Settings
 from appliance.engines import wire
-from appliance.engines.client import WorkerClient, WorkerState
-from appliance.engines.worker_config import mind_worker, speech_worker
+from appliance.engines.client import WorkerClient, mind_spec, speech_spec
+from appliance.errors import BackendError
 from appliance.leg import Leg
 from appliance.media_loop import MediaLoop
 from appliance.sip.endpoint import InviteRefused, SipEndpoint
@@ -37,6 +37,8 @@ from appliance.store.store import Store
 
 log = logging.getLogger("sidetone")
 
+RENDER_S = 20.0
+SIP_STOP_S = 3.0
 FAREWELL_S = 8.0  # for the goodbye of calls that outlast the drain
 
 
@@ -65,10 +67,7 @@ class Daemon:
         )
         self._sip = SipEndpoint(settings.sip, max_calls=settings.capacity.lines + 2, post=self._from_sip_thread)
         self._api = ApiServer(settings.paths.runtime / "api.sock", snapshot=self._status, drain=self._drain_asked)
-        self._workers = {
-            Engine.SPEECH: self._worker(Engine.SPEECH),
-            Engine.MIND: self._worker(Engine.MIND),
-        }
+        self._workers = {engine: self._worker(engine) for engine in Engine}
         self._media = MediaLoop(
             beat_at=lambda: self._sip.clock.last_beat_at,
             send=self._workers[Engine.SPEECH].send,
@@ -77,6 +76,7 @@ class Daemon:
         )
         self._calls: dict[str, ActiveCall] = {}
         self._prompts: dict[str, bytes] = {}
+        self._prompt_came = asyncio.Event()
         self._registration = api.Registration()
         self._stop = asyncio.Event()
         self._drain_s = settings.limits.drain_s
@@ -97,13 +97,14 @@ class Daemon:
             await self._drain()
         finally:
             await self._shut_down()
+            log.info("stopped")
         return 0
 
     async def _start(self) -> None:
         await self._api.start()
         self._store.start()
         await asyncio.gather(*(worker.start() for worker in self._workers.values()))
-        self._render_prompts()
+        await self._render_prompts()
         self._sip.start()
         self._media.start()
         self._sip.register()
@@ -132,7 +133,7 @@ class Daemon:
 
     async def _shut_down(self) -> None:
         self._media.stop()
-        await asyncio.to_thread(self._sip.stop)
+        await asyncio.to_thread(self._sip.stop, SIP_STOP_S)
         await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
         await asyncio.to_thread(self._store.stop)
         await self._api.stop()
@@ -180,7 +181,7 @@ class Daemon:
                 if text:
                     speech(wire.Speak(call, utterance, clause, text))
             case effects.Play(utterance=utterance, prompt=prompt):
-                self._play(call, leg, utterance, self._prompts.get(prompt.value, b""))
+                self._play(leg, utterance, self._prompts[prompt.value])
             case effects.Pause():
                 if leg is not None:
                     leg.playout.pause()
@@ -201,7 +202,7 @@ class Daemon:
                 mind(wire.Compose(call, request, acts))
             case effects.Forget(request=request):
                 mind(wire.Cancel(call, request))
-            case effects.Note(kind=kind, data=data):
+            case effects.Note():
                 self._store.note(effect)
             case effects.TurnTaken():
                 self._store.turn(effect)
@@ -215,7 +216,60 @@ class Daemon:
             case _:
                 assert_never(effect)
 
-    def _play(self, call: str, leg: Leg | None, utterance: int, pcm: bytes) -> None:
+    # The engines -----------------------------------------------------------------------------------------------------
+
+    def _worker(self, engine: Engine) -> WorkerClient:
+        names, runtime = self._settings.engines, self._settings.paths.runtime
+        match engine:
+            case Engine.SPEECH:
+                spec = speech_spec(runtime / "speech.sock", names.recognizer, names.vad, names.voice, names.speaker)
+            case Engine.MIND:
+                spec = mind_spec(runtime / "mind.sock", names.mind)
+            case _:
+                assert_never(engine)
+        return WorkerClient(
+            spec,
+            wire.Load.of(self._campaign),
+            self._from_worker,
+            on_lost=functools.partial(self._engine_lost, engine),
+            on_back=functools.partial(self._engine_back, engine),
+        )
+
+    def _engine_lost(self, engine: Engine) -> None:
+        log.error("the %s worker is gone with %d calls up", engine.value, len(self._media.legs))
+        if engine is Engine.SPEECH:
+            self._media.worker_gone()
+        self._do(self._switchboard.engine_lost(engine, self._loop.time()))
+        self._api.publish(api.EngineChanged(self._engine_health(engine)))
+
+    def _engine_back(self, engine: Engine) -> None:
+        log.info("the %s worker is back", engine.value)
+        for call in self._switchboard.active:
+            self._workers[engine].send(wire.OpenCall(call))
+        self._do(self._switchboard.engine_back(engine, self._loop.time()))
+        self._api.publish(api.EngineChanged(self._engine_health(engine)))
+
+    def _engine_health(self, engine: Engine) -> api.EngineHealth:
+        worker = self._workers[engine]
+        return api.EngineHealth(engine.value, worker.ready, worker.backends, worker.restarts)
+
+    async def _render_prompts(self) -> None:
+        """Have the lines that must sound while every engine is dead; without them no call is taken."""
+        lines = self._campaign.lines
+        texts = {Prompt.HOLDING: lines.holding, Prompt.GOODBYE: lines.goodbye, Prompt.BUSY: lines.busy}
+        for prompt, text in texts.items():
+            self._workers[Engine.SPEECH].send(wire.Render(prompt.value, text))
+        try:
+            async with asyncio.timeout(RENDER_S):
+                while len(self._prompts) < len(texts):
+                    self._prompt_came.clear()
+                    await self._prompt_came.wait()
+        except TimeoutError:
+            raise BackendError(
+                f"the voice did not speak {len(texts)} short lines within {RENDER_S:.0f} s", hint="see its log lines"
+            ) from None
+
+    def _play(self, leg: Leg | None, utterance: int, pcm: bytes) -> None:
         for event in leg.play(utterance, pcm) if leg is not None else []:
             self._loop.call_soon(self._happened, event)
 
@@ -295,6 +349,7 @@ class Daemon:
                 self._happened(events.Phrased(call, request, text, last))
             case wire.Rendered(name=name, pcm=pcm):
                 self._prompts[name] = pcm
+                self._prompt_came.set()
             case wire.Ready() | wire.Failed():
                 pass
             case _:

@@ -25,7 +25,7 @@ class MediaLoop:
     def __init__(
         self,
         beat_at: Callable[[], float | None],
-        send: Callable[[Frames], None],
+        send: Callable[[Frames], object],
         happened: Callable[[AnyEvent], None],
         record: Callable[[str, bytes, bytes], None],
     ) -> None:

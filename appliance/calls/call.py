@@ -9,8 +9,8 @@ import msgspec
 
 from appliance.audio.formats import RATE_HZ
 from appliance.calls import dialogue, effects, events
-from appliance.calls.bargein import BargeIn, Verdict
-from appliance.calls.campaign import Campaign
+from appliance.calls.bargein import BargeIn, Verdict, is_backchannel
+from appliance.calls.campaign import BUILTIN_OUTCOME, Builtin, Campaign, clauses
 from appliance.calls.dialogue import Decision, Position
 from appliance.calls.effects import Act, ActKind, AnyEffect, Prompt, Speaker
 from appliance.calls.events import AnyEvent, Engine
@@ -26,7 +26,12 @@ GIVE_UP_S = 12.0
 HANG_UP_S = 5.0  # for the BYE's answer
 ENDING_S = 30.0
 TAKE_BACK_S = 0.3  # so little of a reply heard: the caller was not done, and both pieces are one turn
+LAST_WORDS_S = 1.0  # the caller has hung up on a sentence: what it meant may still be an opt-out
+TAIL_S = 1.0  # listening noises this near to the end of a question are its answer
 NOISE_S = 0.3  # a wordless stretch shorter than this was none
+
+
+PARTING_WISHES = frozenset({Builtin.OPT_OUT, Builtin.NOT_INTERESTED, Builtin.HUMAN})
 
 
 class State(enum.Enum):
@@ -40,6 +45,7 @@ class State(enum.Enum):
     HOLDING = "holding"  # speech is gone: the daemon's own lines are all there is
     ENDING = "ending"  # the last words are on their way
     HANGING_UP = "hanging_up"
+    LAST_WORDS = "last_words"  # the caller is gone; what they said last is still being understood
     ENDED = "ended"
 
 
@@ -52,6 +58,7 @@ class Timer(enum.Enum):
     MAX_CALL = "max_call"
     ENDING = "ending"
     HANG_UP = "hang_up"
+    LAST_WORDS = "last_words"
 
 
 class ImpossibleEvent(Exception):
@@ -70,6 +77,7 @@ class CallerTurn(msgspec.Struct, frozen=True):
     end_samples: int
     text: str
     spoken_samples: int
+    cut: bool = False  # the call ended before it did
 
 
 class Call:
@@ -97,8 +105,10 @@ class Call:
         self._reply_gap_from: int | None = None
         self._final: int | None = None  # the turn whose final text is awaited; row texts are of the old stretch till then
         self._discard: set[int] = set()
+        self._disclosure_owed = False
         self._outcome: str | None = None
         self._media_at: float | None = None
+        self._duration_s = 0.0
 
     @property
     def deadline(self) -> float | None:
@@ -151,6 +161,8 @@ class Call:
         """Say goodbye with the daemon's own line and hang up; also the way out of a bug."""
         if self.state in (State.ENDING, State.HANGING_UP, State.ENDED):
             return []
+        if self.state is State.LAST_WORDS:
+            return self._conclude("hung_up")
         out: list[AnyEffect] = [self._note("end_politely", why=why)]
         if self.state is State.RINGING:
             return out + self._hang_up(now)
@@ -188,14 +200,43 @@ class Call:
         return self._say_all(now)
 
     def _hung_up(self, event: events.HungUp, now: float) -> list[AnyEffect]:
-        out = [e for e in self._nothing_more() if not isinstance(e, effects.Hush)] + self._forget()
-        outcome = self._outcome or ("technical" if event.by_us else "hung_up")
-        duration_s = now - self._media_at if self._media_at is not None else 0.0
-        out.append(self._note("hung_up", code=event.code, by_us=event.by_us, state=self.state.value))
-        out.append(effects.Concluded(self.id, outcome, dict(self._position.slots), round(duration_s, 3)))
+        if self.state is State.LAST_WORDS:
+            return []
+        note = self._note("hung_up", code=event.code, by_us=event.by_us, state=self.state.value)
+        self._duration_s = now - self._media_at if self._media_at is not None else 0.0
+        if not event.by_us and self._outcome is None and Engine.MIND not in self._lost:
+            last_words = self._last_words(now)
+            if last_words is not None:
+                return [*(e for e in last_words if not isinstance(e, effects.Hush)), note]
+        out = [e for e in self._nothing_more() if not isinstance(e, effects.Hush)]
+        return [*out, *self._forget(), note, *self._conclude(self._outcome or ("technical" if event.by_us else "hung_up"))]
+
+    def _last_words(self, now: float) -> list[AnyEffect] | None:
+        """Understand what no reply was decided on: it may be an opt-out. None when there is no such thing."""
+        out: list[AnyEffect] = []
+        if isinstance(self._asked, effects.Understand):
+            out += self._nothing_more()
+        elif self.state is State.DECIDING:
+            out += self._cut_filler()
+        elif self._tracker.active and self.state in (State.LISTENING, State.PHRASING, State.PAUSED):
+            if self.state is not State.LISTENING:
+                out += self._caller_gone()
+            out += [*_in_order(self._cut_filler() + self._cut_utterance()), *self._forget(), *self._close_stretch(now)]
+        else:
+            return None
+        if self._caller is not None:
+            self._caller = msgspec.structs.replace(self._caller, cut=True)
+        self._timers = {Timer.LAST_WORDS: now + LAST_WORDS_S}
+        if self._final is not None:
+            self._timers[Timer.FINAL] = now + FINAL_S
+        self.state = State.LAST_WORDS
+        return out
+
+    def _conclude(self, outcome: str) -> list[AnyEffect]:
+        out = self._caller_gone() + self._forget()
         self._timers.clear()
         self.state = State.ENDED
-        return out
+        return [*out, effects.Concluded(self.id, outcome, dict(self._position.slots), round(self._duration_s, 3))]
 
     def _hang_up(self, now: float) -> list[AnyEffect]:
         out = self._forget()
@@ -229,6 +270,8 @@ class Call:
                 return self.end_politely("longest_call", now)
             case Timer.ENDING:
                 return self._hang_up(now)
+            case Timer.LAST_WORDS:
+                return self._conclude("hung_up")
             case Timer.HANG_UP:
                 return self._hung_up(events.HungUp(self.id, 408, "no answer to BYE", True), now)
             case _:
@@ -276,7 +319,8 @@ class Call:
             " ".join(x for x in (earlier.text if earlier else "", t.text) if x),
             t.speech_samples + (earlier.spoken_samples if earlier else 0),
         )
-        self._before = self._position
+        # After a stretch without end, what follows is more of it: no reason to take the reply back.
+        self._before = None if t.too_long else self._position
         self._earlier_text = earlier.text if earlier else ""
         self._final = self._next()
         t.clear()
@@ -296,15 +340,18 @@ class Call:
     def _final_text(self, text: str, now: float) -> list[AnyEffect]:
         self._final = None
         self._timers.pop(Timer.FINAL, None)
-        if self.state is not State.DECIDING or self._caller is None:
+        if self.state not in (State.DECIDING, State.LAST_WORDS) or self._caller is None:
             return []
         if text:
             whole = " ".join(x for x in (self._earlier_text, text) if x)
             self._caller = msgspec.structs.replace(self._caller, text=whole)
+        if self.state is State.LAST_WORDS:
+            return self._understand(self._caller.text) if self._caller.text else self._conclude("hung_up")
         if not self._caller.text:
             return self._wordless(self._caller, now)
         self.state = State.THINKING
-        return self._ask(effects.Understand(self.id, self._next(), self._position.question, self._caller.text), now)
+        self._wait(now)
+        return self._understand(self._caller.text)
 
     def _wordless(self, turn: CallerTurn, now: float) -> list[AnyEffect]:
         if turn.spoken_samples / RATE_HZ < NOISE_S:
@@ -339,6 +386,10 @@ class Call:
                 self.state = State.PAUSED
                 self._stop_waiting()  # from here on it is we who wait
                 return [effects.Pause(self.id), self._note("barge_pause")]
+            case Verdict.RESUME if self._answered_early():
+                out = [self._note("answered_early"), *self._caller_gone(), *self._cut_filler(), *self._cut_utterance()]
+                self.state = State.LISTENING
+                return out
             case Verdict.RESUME:
                 return [*self._resume(now), self._note("barge_resume"), *self._drop_stretch()]
             case Verdict.COMMIT:
@@ -352,6 +403,18 @@ class Call:
                 return out
             case _:
                 assert_never(verdict)
+
+    def _answered_early(self) -> bool:
+        """A "yes" over the last words of a question is its answer, not a listening noise."""
+        utterance = self._utterance
+        return (
+            utterance is not None
+            and bool(self._tracker.text)
+            and utterance.acts[-1].kind in (ActKind.ASK, ActKind.REASK)
+            and utterance.all_voiced
+            and utterance.left_s <= TAIL_S
+            and utterance.played_samples / RATE_HZ >= TAKE_BACK_S
+        )
 
     def _resume(self, now: float) -> list[AnyEffect]:
         self.state = State.SPEAKING
@@ -378,9 +441,11 @@ class Call:
 
     # The mind answers ------------------------------------------------------------------------------------------------
 
-    def _ask(self, request: effects.Understand | effects.Phrase, now: float) -> list[AnyEffect]:
+    def _understand(self, text: str) -> list[AnyEffect]:
+        return self._ask(effects.Understand(self.id, self._next(), self._position.question, text))
+
+    def _ask(self, request: effects.Understand | effects.Phrase) -> list[AnyEffect]:
         self._asked = request
-        self._wait(now)
         return [] if Engine.MIND in self._lost else [request]
 
     def _forget(self) -> list[AnyEffect]:
@@ -393,6 +458,9 @@ class Call:
         self._asked = None
         meant = event.understanding
         note = self._note("understood", intent=meant.intent, slot=meant.slot is not None, question=self._position.question)
+        if self.state is State.LAST_WORDS:
+            wish = BUILTIN_OUTCOME[Builtin(meant.intent)] if meant.intent in PARTING_WISHES else "hung_up"
+            return [note, *self._conclude(wish)]
         return [note, *self._decided(dialogue.on_meaning(self._campaign, self._position, meant), now)]
 
     def _decided(self, decision: Decision, now: float) -> list[AnyEffect]:
@@ -405,13 +473,25 @@ class Call:
 
     def _phrase(self, acts: tuple[Act, ...], now: float) -> list[AnyEffect]:
         self._timers.pop(Timer.NO_INPUT, None)
+        acts = self._with_disclosure(acts)
         request = effects.Phrase(self.id, self._next(), acts)
         self._utterance = Utterance(self._next(), request.request, acts)
         self.state = State.PHRASING
         out: list[AnyEffect] = []
         if any(act.kind in (ActKind.ASK, ActKind.REASK) for act in acts):
             out.append(effects.Expect(self.id, self._position.question))
-        return out + self._ask(request, now)
+        self._wait(now)
+        return out + self._ask(request)
+
+    def _with_disclosure(self, acts: tuple[Act, ...]) -> tuple[Act, ...]:
+        """A disclosure that was cut is owed: it comes first, unless these are the last words."""
+        kinds = {act.kind for act in acts}
+        if ActKind.GREET in kinds or ActKind.DISCLOSE in kinds:
+            self._disclosure_owed = False
+        elif self._disclosure_owed and ActKind.CLOSE not in kinds:
+            self._disclosure_owed = False
+            return (Act(ActKind.DISCLOSE), *acts)
+        return acts
 
     def _phrased(self, event: events.Phrased, now: float) -> list[AnyEffect]:
         utterance = self._utterance
@@ -484,6 +564,8 @@ class Call:
         self._stop_waiting()
         if spoken_over:
             out.append(effects.Resume(self.id))
+        if utterance is not None:
+            self._note_disclosure(utterance, whole=bool(utterance.clauses))
         if utterance is not None and not utterance.worded:
             return out + self._forget() + self._phrase(utterance.acts, now)  # the mind died in the middle: all of it again
         if self._outcome is not None:
@@ -500,8 +582,23 @@ class Call:
         utterance, self._utterance = self._utterance, None
         if utterance is None:
             return []
+        self._note_disclosure(utterance, whole=False)
         hush = [effects.Hush(self.id, utterance.number)] if utterance.clauses else []
         return [*self._agent_turn(utterance, cut=True), *hush]
+
+    def _note_disclosure(self, utterance: Utterance, *, whole: bool) -> None:
+        """It is owed until it has left to its last clause, in however many pieces."""
+        greeting = self._campaign.greeting
+        lines = {
+            ActKind.BACK: self._campaign.lines.back,
+            ActKind.GREET: f"{greeting.hello} {greeting.disclosure}",
+            ActKind.DISCLOSE: greeting.disclosure,
+        }
+        needed = 0
+        for act in utterance.acts:
+            needed += len(clauses(lines.get(act.kind, "")))
+            if act.kind in (ActKind.GREET, ActKind.DISCLOSE):
+                self._disclosure_owed = not whole and utterance.heard_clauses < needed
 
     def _agent_turn(self, utterance: Utterance, *, cut: bool = False) -> list[AnyEffect]:
         text = utterance.heard_text() if cut else utterance.text()
@@ -518,7 +615,7 @@ class Call:
         """What the caller is just saying becomes history as it stands: nobody waits for its end."""
         t = self._tracker
         out: list[AnyEffect] = []
-        if t.active and t.text and self.state is not State.PAUSED:
+        if t.active and t.text and not (self.state is State.PAUSED and is_backchannel(t.text)):
             times = (t.onset_samples / RATE_HZ, t.last_speech_samples / RATE_HZ)
             out.append(self._turn(Speaker.CALLER, t.text, *times, cut=True))
         t.clear()
@@ -529,7 +626,8 @@ class Call:
         turn, self._caller, self._before = self._caller, None, None
         out: list[AnyEffect] = []
         if turn is not None and turn.text:
-            out.append(self._turn(Speaker.CALLER, turn.text, turn.start_samples / RATE_HZ, turn.end_samples / RATE_HZ))
+            times = (turn.start_samples / RATE_HZ, turn.end_samples / RATE_HZ)
+            out.append(self._turn(Speaker.CALLER, turn.text, *times, cut=turn.cut))
         return out
 
     def _turn(
@@ -551,6 +649,8 @@ class Call:
 
     def _mind_lost(self) -> list[AnyEffect]:
         """A mind that owes an answer has its SLOW timer running. Half a sentence is said, and later all of it again."""
+        if self.state is State.LAST_WORDS:
+            return self._conclude("hung_up")
         utterance = self._utterance
         if utterance is None or utterance.worded:
             return []
@@ -562,7 +662,7 @@ class Call:
         return [effects.Say(self.id, utterance.number, len(utterance.clauses) - 1, "", True)]
 
     def _speech_lost(self, now: float) -> list[AnyEffect]:
-        if self.state in (State.RINGING, State.HOLDING, State.ENDING, State.HANGING_UP):
+        if self.state in (State.RINGING, State.HOLDING, State.ENDING, State.HANGING_UP, State.LAST_WORDS):
             return []  # what is said here is not the engine's
         if self.state is not State.DECIDING:
             self._final = None
@@ -579,7 +679,8 @@ class Call:
         out: list[AnyEffect] = []
         if self.state is State.DECIDING and self._caller is not None and self._caller.text:
             # The final text died with the engine; the partial one is what the caller will be answered to.
-            out += self._ask(effects.Understand(self.id, self._next(), self._position.question, self._caller.text), now)
+            self._wait(now)
+            out += self._understand(self._caller.text)
         out += self._caller_gone() + self._cut_utterance() + self._stretch_gone()
         if isinstance(self._asked, effects.Phrase):
             out += self._forget()

@@ -149,6 +149,8 @@ class Campaign(_Model):
                 check(f"questions.{i}.on.{value}", target)
             check(f"questions.{i}.otherwise", q.otherwise)
             check(f"questions.{i}.give_up", q.give_up)
+            if q.give_up == REPEAT:
+                problems.append(f"questions.{i}.give_up: 'repeat' would ask for ever")
             if q.slot is SlotKind.CHOICE and not q.phrases:
                 problems.append(f"questions.{i}.phrases: a choice needs its choices")
             if q.slot is SlotKind.DIGITS and q.digits is None:

@@ -90,6 +90,7 @@ class ActKind(enum.Enum):
     """What the agent does with a sentence. The wording for each is in the campaign; the mind phrases it."""
 
     GREET = "greet"
+    DISCLOSE = "disclose"
     ASK = "ask"
     REASK = "reask"
     ANSWER = "answer"

@@ -126,10 +126,11 @@ class SpeechTracker:
         """Seconds since the last speech of this stretch."""
         return (self._now - self._last_speech) / RATE_HZ
 
+    @property
+    def too_long(self) -> bool:
+        """The stretch has gone on for longer than anybody answers: a radio, or a speech that has to be cut short."""
+        return self._onset is not None and (self._now - self._onset) / RATE_HZ >= MAX_TURN_S
+
     def ended(self, question: Question | None) -> bool:
         """The stretch is over: silence for as long as its text asks for, or it has gone on for too long."""
-        if self._onset is None:
-            return False
-        if (self._now - self._onset) / RATE_HZ >= MAX_TURN_S:
-            return True
-        return self.silence_s >= hold_s(question, self.text)
+        return self.too_long or (self.active and self.silence_s >= hold_s(question, self.text))

@@ -20,6 +20,7 @@ class Utterance:
         self.gap_ms: float | None = None  # from the caller's last speech to our first sample, where this answers
         self._started_at = 0
         self._ended_at = 0
+        self._before = 0  # clauses that left under an earlier number
 
     @property
     def started(self) -> bool:
@@ -67,11 +68,22 @@ class Utterance:
             heard += words[: int(count)]
         return " ".join(heard)
 
+    @property
+    def heard_clauses(self) -> int:
+        """How many clauses left whole, those before `rest` included."""
+        return self._before + self._heard_whole()[0]
+
+    @property
+    def left_s(self) -> float:
+        """Seconds of it that have not left, of what is voiced so far."""
+        return (sum(self._samples.values()) - self.played_samples) / RATE_HZ
+
     def rest(self, number: int) -> Utterance:
         """What has not been heard, as the new utterance `number`: the clauses that did not leave whole."""
         rest = Utterance(number, self.request, self.acts)
         rest.clauses = self.clauses[self._heard_whole()[0] :]
         rest.worded = self.worded
+        rest._before = self.heard_clauses
         return rest
 
     def _heard_whole(self) -> tuple[int, int]:

@@ -7,7 +7,6 @@ stays open: its end means that the parent is gone, and the worker ends too. Unde
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -155,7 +154,6 @@ class Server:
         loop.add_signal_handler(signal.SIGTERM, self._ended.set)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon decides when to stop
         loop.add_reader(sys.stdin.fileno(), self._parent_spoke)
-        path.unlink(missing_ok=True)
         old_mask = os.umask(0o177)
         try:
             server = await loop.create_unix_server(lambda: Connection(self), path)
@@ -168,7 +166,6 @@ class Server:
             if self._serving is not None:
                 self._serving.close()
             await asyncio.sleep(0)  # lets the connection's close run
-            path.unlink(missing_ok=True)
         return self._exit_code
 
     def _parent_spoke(self) -> None:
@@ -202,6 +199,8 @@ def run(server: Callable[[], Server], path: Path) -> int:
     async def main() -> int:
         return await server().run(path)
 
-    with contextlib.suppress(KeyboardInterrupt):
+    path.unlink(missing_ok=True)  # what a killed worker left
+    try:
         return asyncio.run(main())
-    return 1
+    finally:
+        path.unlink(missing_ok=True)

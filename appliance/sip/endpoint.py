@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import msgspec
 import pjsua2 as pj
@@ -99,6 +100,7 @@ class SipEndpoint:
         self._registration = Registration(
             registrar=settings.registrar, username=settings.username, expires_s=settings.expires_s
         )
+        self._started = datetime.now(UTC)
         self._numbers = itertools.count(1)
         self._commands: deque[Callable[[float], None]] = deque()
         self._happened: deque[Callable[[float], None]] = deque()
@@ -219,7 +221,7 @@ class SipEndpoint:
         self._post_out(event)
 
     def _next_id(self) -> str:
-        return f"call-{next(self._numbers)}"
+        return f"{self._started:%m%d-%H%M%S}-{next(self._numbers)}"
 
     def _on_invite(self, account: _Account, pj_id: int) -> None:
         self._guard(lambda _now: self._legs.on_invite(account, self._next_id(), pj_id), 0.0)

@@ -13,11 +13,11 @@ import random
 
 import msgspec
 
-PROBE_S = 1.5
-"""Between two probes while registered."""
+PROBE_S = 0.5
+"""Between two probes while registered: a dialer restarts in half a second at the least, so a probe meets it away."""
 LATE_S = 0.4
 """A probe's answer after this was a retransmission's (T1 is 0.5 s): the registrar was away for a moment."""
-MISSED = 2
+MISSED = 4
 """Probes in a row without an answer that make a loss."""
 PATIENCE_S = 3.0
 """How long the first REGISTER may be unanswered before it is called a loss."""
@@ -27,7 +27,7 @@ ODD_ANSWER_RETRY_S = 30.0
 REFUSED_RETRY_S = 15 * 60.0
 SECOND_CHANCES_S = (5.0, 15.0)
 """A password that was accepted before and is refused now: a dialer that is still starting answers so. Try again twice."""
-DEAF_PROBES = 4
+DEAF_PROBES = 8
 """So many probes unanswered by a registrar that answers REGISTER: it does not answer OPTIONS at all."""
 DEAF_REFRESH_S = 15.0
 DEAF_PROBE_S = 30.0

@@ -22,6 +22,15 @@ log = logging.getLogger(__name__)
 Value = str | int | float | None
 Row = tuple[str, tuple[Value, ...]]
 _Read = TypeVar("_Read")
+# What SQLite or its binding says of a row that can never be written, in contrast to a disk that fails.
+_BUGS = (
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    OverflowError,
+    UnicodeEncodeError,
+)
 
 MAX_QUEUED = 20_000  # rows: minutes of a busy box
 MAX_BATCH = 500
@@ -117,8 +126,7 @@ class Journal:
     def _write(self, connection: sqlite3.Connection, batch: list[Row]) -> bool:
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for sql, values in batch:
-                connection.execute(sql, values)
+            batch[:] = [row for row in batch if self._execute(connection, row)]
             connection.execute("COMMIT")
         except sqlite3.Error as e:
             if connection.in_transaction:
@@ -126,6 +134,16 @@ class Journal:
             self._report(str(e))
             return False
         self._report(None)
+        return True
+
+    def _execute(self, connection: sqlite3.Connection, row: Row) -> bool:
+        try:
+            connection.execute(*row)
+        except _BUGS:
+            # Trying again would not help, and every later row would wait behind this one.
+            log.exception("journal: a row is left out")
+            self.lost += 1
+            return False
         return True
 
     def _report(self, failing: str | None) -> None:

@@ -100,16 +100,26 @@ class Recordings:
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            match item:
-                case _Block():
-                    self._write(item)
-                case _Finish():
-                    item.done.set_result(self._finish(item))
-                case _:
-                    assert_never(item)
+            try:
+                self._do(item)
+            except Exception as e:
+                # The boundary of the thread: one call's bug must not end the recording of all others.
+                log.exception("recordings: a bug")
+                self._report(f"a bug: {e!r}")
+                if isinstance(item, _Finish) and not item.done.done():
+                    item.done.set_result(Filed(None, None))
         for file in self._open.values():
             if file:
                 file.close()
+
+    def _do(self, item: _Block | _Finish) -> None:
+        match item:
+            case _Block():
+                self._write(item)
+            case _Finish():
+                item.done.set_result(self._finish(item))
+            case _:
+                assert_never(item)
 
     def _write(self, block: _Block) -> None:
         length_s = len(block.caller) / 2 / RATE_HZ

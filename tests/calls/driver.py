@@ -100,6 +100,8 @@ def worded(campaign: Campaign, act: Act) -> list[str]:
     match act.kind:
         case ActKind.GREET:
             return [campaign.greeting.hello, campaign.greeting.disclosure]
+        case ActKind.DISCLOSE:
+            return [campaign.greeting.disclosure]
         case ActKind.ASK:
             return clauses(campaign.question(act.ref).ask)
         case ActKind.REASK:

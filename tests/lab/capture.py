@@ -80,7 +80,7 @@ class Capture:
         self.path = path
         self._log = path.with_suffix(".log")
         wanted = f"udp and portrange {ports.start}-{ports.stop - 1}"
-        options = ["-i", "lo", "-n", "-U", "--immediate-mode", "-s", "0", "-B", "8192", "-Z", "root", "-w", path]
+        options = ["-i", "lo", "-n", "-U", "--immediate-mode", "-s", "0", "-B", "8192", "-Z", "root", "-w", str(path)]
         with self._log.open("wb") as log:
             self._process = spawn(["tcpdump", *options, wanted], stderr=log)
         deadline = time.monotonic() + 5

@@ -262,19 +262,24 @@ class Customers(pj.Account):  # type: ignore[misc]
         self.leaving.clear()
 
 
-def endpoint(sip_port: int, rtp_port: int, account: pj.Account, *, max_calls: int) -> pj.Endpoint:
-    """Start pjsua2 on loopback with a null sound device and one account; the caller polls `libHandleEvents`."""
+def endpoint(
+    sip_port: int, rtp_port: int, account: pj.Account, *, max_calls: int, config: pj.AccountConfig | None = None
+) -> pj.Endpoint:
+    """Start pjsua2 on loopback with a null sound device and one account; the caller polls `libHandleEvents`.
+
+    Without a `config` the account registers nowhere and takes every call.
+    """
     ep = pj.Endpoint()
     ep.libCreate()
-    config = pj.EpConfig()
-    config.uaConfig.threadCnt = 0
-    config.uaConfig.maxCalls = max_calls
-    config.logConfig.level = config.logConfig.consoleLevel = 1
-    media = config.medConfig
+    ep_config = pj.EpConfig()
+    ep_config.uaConfig.threadCnt = 0
+    ep_config.uaConfig.maxCalls = max_calls
+    ep_config.logConfig.level = ep_config.logConfig.consoleLevel = 1
+    media = ep_config.medConfig
     media.clockRate = media.sndClockRate = 8000
     media.ptime = media.audioFramePtime = 20
     media.noVad, media.ecTailLen, media.quality = True, 0, 4
-    ep.libInit(config)
+    ep.libInit(ep_config)
     transport = pj.TransportConfig()
     transport.port, transport.boundAddress = sip_port, HOST
     try:
@@ -285,8 +290,9 @@ def endpoint(sip_port: int, rtp_port: int, account: pj.Account, *, max_calls: in
     ep.audDevManager().setNullDev()
     for codec in ep.codecEnum2():
         ep.codecSetPriority(codec.codecId, 255 if codec.codecId.startswith("PCMU") else 0)
-    me = pj.AccountConfig()
-    me.idUri = f"sip:customers@{HOST}:{sip_port}"
+    me = config or pj.AccountConfig()
+    if config is None:
+        me.idUri = f"sip:customers@{HOST}:{sip_port}"
     me.mediaConfig.transportConfig.port = rtp_port
     me.mediaConfig.transportConfig.portRange = max_calls * 4
     me.mediaConfig.transportConfig.boundAddress = HOST

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import math
 import multiprocessing
 import os
@@ -51,7 +52,7 @@ def bigrams(sentences: Iterable[Sequence[str]], extra: Sequence[str] = ()) -> st
     for sentence in sentences:
         padded = ["<s>", *sentence, "</s>"]
         unigram.update(padded[1:])
-        bigram.update(zip(padded, padded[1:], strict=False))
+        bigram.update(itertools.pairwise(padded))
     before: collections.Counter[str] = collections.Counter()
     kinds: collections.Counter[str] = collections.Counter()
     for (first, _), count in bigram.items():

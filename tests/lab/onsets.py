@@ -40,7 +40,7 @@ def by_energy(pcm: Pcm) -> list[Stretch]:
     level_db = 10 * np.log10(np.mean(frames**2, axis=1) / 32768**2 + 1e-9)
     floor_db = float(np.clip(np.percentile(level_db, 10), -75, -45))
     peak_db = float(np.percentile(level_db, 95))
-    threshold_db = max(floor_db + 9, min(peak_db - 30, -40.0), -56.0)
+    threshold_db = max(floor_db + 9, min(peak_db - 38, -40.0), -58.0)
     return _stretches(level_db > threshold_db)
 
 

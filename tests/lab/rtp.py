@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -81,13 +82,6 @@ class Leg:
             return None
         return index
 
-    def sample_at(self, at_s: float) -> int:
-        """The sample that was arriving at that instant, by the nearest packet."""
-        if not len(self.at_s):
-            return 0
-        index = int(np.argmin(np.abs(self.at_s - at_s)))
-        return round(self.starts[index] + (at_s - self.at_s[index]) * RATE_HZ)
-
     def time_of(self, sample: int) -> float:
         """When that sample's packet arrived; where it was lost, when it should have."""
         if not len(self.at_s):
@@ -146,5 +140,5 @@ def rebuild(packets: Iterable[RtpPacket]) -> Leg:
 def _missing(known: dict[int, RtpPacket]) -> int:
     """How many sequence numbers between the first and the last packet did not come."""
     ordered = [known[offset] for offset in sorted(known)]
-    steps = ((b.sequence - a.sequence) % 65536 for a, b in zip(ordered, ordered[1:], strict=False))
+    steps = ((b.sequence - a.sequence) % 65536 for a, b in itertools.pairwise(ordered))
     return sum(step - 1 for step in steps if 1 < step < 1000)

@@ -115,7 +115,7 @@ def test_registers_and_refreshes_at_half_the_expiry() -> None:
     assert network.states() == [State.TRYING, State.REGISTERED]
     assert network.registers == pytest.approx([0, 150, 300, 450], abs=0.1)
     gaps = [b - a for a, b in zip(network.probes, network.probes[1:], strict=False)]
-    assert max(gaps) <= 2
+    assert max(gaps) <= 0.6
 
 
 def test_an_unreachable_registrar_is_one_line_and_no_storm() -> None:
@@ -124,7 +124,7 @@ def test_an_unreachable_registrar_is_one_line_and_no_storm() -> None:
     assert network.states() == [State.TRYING, State.LOST]
     assert "10.0.0.5 does not answer" in network.told[-1][1].detail
     assert len(network.registers) <= 600 / TIMEOUT_S + 2
-    gaps = [b - a for a, b in zip(network.probes[3:], network.probes[4:], strict=False)]
+    gaps = [b - a for a, b in zip(network.probes[8:], network.probes[9:], strict=False)]
     assert min(gaps) >= 1
     assert max(gaps) <= 4
     assert len(set(gaps)) > 10
@@ -145,7 +145,7 @@ def test_usable_again_within_5_s_of_the_dialers_restart(down_at: float, away_s: 
     assert network.states() in (expected, expected[:2])
 
 
-@given(down_at=st.floats(3, 40), away_s=st.floats(1.6, 4))
+@given(down_at=st.floats(3, 40), away_s=st.floats(0.51, 4))
 def test_a_short_absence_is_noticed_though_nobody_is_told(down_at: float, away_s: float) -> None:
     network = Network(up=lambda now: not down_at <= now < down_at + away_s).start()
     network.run(down_at + away_s + 5)
@@ -294,5 +294,5 @@ def test_an_answer_without_an_expiry_means_what_was_asked() -> None:
     while subject.deadline is not None and subject.deadline < 150:
         subject.on_probe_answer(subject.deadline - 0.1)
         assert SendRegister not in sends(subject.handle_timer(subject.deadline))
-        subject.on_probe_answer(subject.deadline - 1.49)
+        subject.on_probe_answer(subject.deadline - 0.49)
     assert subject.deadline == 150

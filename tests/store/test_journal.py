@@ -72,6 +72,16 @@ def test_what_does_not_fit_in_the_queue_is_counted_and_the_poster_never_waits(
     assert kinds(tmp_path / "sidetone.db") == ["0", "1", "2"]
 
 
+def test_a_row_that_can_never_be_written_does_not_hold_up_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with running(tmp_path / "sidetone.db") as journal:
+        for kind in ("before", None, 2**70, "after"):
+            journal.post(INSERT, (kind,))
+        assert journal.stop(5)
+        assert journal.lost == 2
+    assert kinds(tmp_path / "sidetone.db") == ["before", "after"]
+    assert len(caplog.records) == 2
+
+
 def test_a_full_disk_is_reported_once_and_rows_wait_for_room(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

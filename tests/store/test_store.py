@@ -300,6 +300,19 @@ def test_a_gap_in_the_audio_is_silence_and_what_follows_stays_in_step(tmp_path: 
     assert samples[:, 0].tolist() == [1000] * 160 + [0] * 160 + [1000] * 160
 
 
+def test_a_bug_in_one_call_does_not_end_the_recording_of_others(tmp_path: Path) -> None:
+    def stopped(call_id: int, at_s: float, why: str) -> None:
+        raise AssertionError("a bug")
+
+    recordings = recordings_module.Recordings(lambda: None, stopped)
+    recordings.start()
+    (tmp_path / "bad.wav").mkdir()
+    recordings.post_audio(1, tmp_path / "bad", 0, LOUD, SOFT)
+    recordings.post_audio(2, tmp_path / "good", 0, LOUD, SOFT)
+    assert recordings.stop(5)
+    assert soundfile.info(tmp_path / "good.wav").frames == 160
+
+
 @pytest.mark.parametrize("key", ["recordings", "state"])
 def test_a_folder_that_cannot_be_written_is_an_error_with_a_hint(tmp_path: Path, key: str) -> None:
     (tmp_path / "file").write_text("")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -51,12 +51,26 @@ class Match(msgspec.Struct, frozen=True):
         return self.at > other.at
 
 
-def best_match(heard: Sequence[str], phrases: Sequence[Phrase], known: frozenset[str] | None = None) -> Match | None:
-    """The phrase that fits `heard` best, None when none fits. Among equals: the most words, then the earliest in the list."""
-    have = known if known is not None else frozenset(heard)
+def vocabulary(phrases: Iterable[Phrase]) -> frozenset[str]:
+    """All telling words of `phrases`."""
+    return frozenset(word for phrase in phrases for word in phrase.content)
+
+
+def present(heard: Sequence[str], words: Iterable[str]) -> frozenset[str]:
+    """Those of `words` that `heard` has, or something like them."""
+    said = frozenset(heard)
+    return frozenset(word for word in words if word in said or any(likeness(word, other) for other in said))
+
+
+def best_match(heard: Sequence[str], phrases: Sequence[Phrase], found: frozenset[str] | None = None) -> Match | None:
+    """The phrase that fits `heard` best, None when none fits. Among equals: the most words, then the earliest in the list.
+
+    `found` is `present(heard, vocabulary(phrases))` of these or more phrases, where it is known already.
+    """
+    have = found if found is not None else present(heard, vocabulary(phrases))
     best: Match | None = None
     for phrase in phrases:
-        if not _worth_aligning(phrase, have):
+        if len(phrase.content & have) * 2 <= len(phrase.content):
             continue
         match = _align(phrase, heard)
         if match and (best is None or (match.score * len(match.at), match.score) > (best.score * len(best.at), best.score)):
@@ -64,14 +78,10 @@ def best_match(heard: Sequence[str], phrases: Sequence[Phrase], known: frozenset
     return best
 
 
-def _worth_aligning(phrase: Phrase, have: frozenset[str]) -> bool:
-    found = sum(1 for w in phrase.content if w in have or any(likeness(w, h) for h in have))
-    return found * 2 > len(phrase.content)
-
-
 def _align(phrase: Phrase, heard: Sequence[str]) -> Match | None:
     """The heaviest in-order alignment with no gap over _MAX_GAP_WORDS; None when it is too light, negated or lost in talk."""
-    best_weight, best_at = 0.0, ()
+    best_weight = 0.0
+    best_at: tuple[int, ...] = ()
     # ends[j]: heaviest chain whose last matched word is heard[j]
     ends: dict[int, tuple[float, tuple[int, ...]]] = {}
     for n, word in enumerate(phrase.words):
@@ -82,7 +92,7 @@ def _align(phrase: Phrase, heard: Sequence[str]) -> Match | None:
             if not like:
                 continue
             before = [ends[k] for k in range(max(0, j - 1 - _MAX_GAP_WORDS), j) if k in ends]
-            base = max(before, key=lambda chain: chain[0]) if before else (0.0, ())
+            base = max(before, key=lambda chain: (chain[0], len(chain[1]))) if before else (0.0, ())
             grown[j] = (base[0] + worth * like, (*base[1], j))
         for j, chain in grown.items():
             if j not in ends or chain[0] > ends[j][0]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import assert_never
 
 import msgspec
 
 from appliance.calls.campaign import Builtin, Campaign, clauses
 from appliance.calls.effects import Act, ActKind
 from appliance.calls.events import Understanding
-from appliance.engines.minds.matching import Match, Phrase, best_match
+from appliance.engines.minds.matching import Match, Phrase, best_match, present, vocabulary
 from appliance.engines.minds.slots import Value, phrases_of, slot_value
 from appliance.engines.minds.words import tokens
 from appliance.engines.wire import Clause, Meaning
@@ -26,14 +27,14 @@ class Reader:
         self._questions = {q.id: q for q in campaign.questions}
         self._slots = {q.id: phrases_of(q) for q in campaign.questions}
         builtins = {b: [Phrase.of(b.value, p) for p in campaign.intents.get(b, [])] for b in Builtin}
-        self._leaving = [p for b in _LEAVING for p in builtins[b]]
         self._groups = [
             *(builtins[b] for b in _URGENT),
-            self._leaving,
+            [p for b in _LEAVING for p in builtins[b]],
             [Phrase.of(r.id, p) for r in campaign.objections for p in r.phrases],
             [Phrase.of(r.id, p) for r in campaign.answers for p in r.phrases],
             builtins[Builtin.REPEAT],
         ]
+        self._vocabulary = vocabulary(phrase for group in self._groups for phrase in group)
 
     def understand(self, question: str | None, text: str) -> Understanding:
         """What `text` means as a reply to `question`. An unknown question is read as no question."""
@@ -51,10 +52,10 @@ class Reader:
 
     def _intent(self, heard: tuple[str, ...]) -> Match | None:
         """The first group that matches, unless a later one explains all its words and more."""
-        known = frozenset(heard)
+        words = present(heard, self._vocabulary)
         found: Match | None = None
         for group in self._groups:
-            match = best_match(heard, group, known)
+            match = best_match(heard, group, words)
             if match and (found is None or match.explains_more_than(found)):
                 found = match
         return found
@@ -111,8 +112,12 @@ class ScriptedMind:
     def _line(self, call: str, act: Act) -> str:
         campaign, lines = self._campaign, self._campaign.lines
         match act.kind:
+            case ActKind.DISCLOSE:
+                return campaign.greeting.disclosure
             case ActKind.GREET:
                 return f"{campaign.greeting.hello} {campaign.greeting.disclosure}"
+            case ActKind.DISCLOSE:
+                return campaign.greeting.disclosure
             case ActKind.ASK | ActKind.REASK:
                 asked = next((q for q in campaign.questions if q.id == act.ref), None)
                 return "" if asked is None else asked.ask if act.kind is ActKind.ASK else asked.reask
@@ -123,12 +128,18 @@ class ScriptedMind:
                 turn = self._acknowledged.get(call, 0)
                 self._acknowledged[call] = turn + 1
                 return lines.acknowledge[turn % len(lines.acknowledge)] if lines.acknowledge else ""
+            case ActKind.BACK:
+                return lines.back
             case ActKind.SORRY:
                 return lines.sorry
+            case ActKind.BACK:
+                return lines.back
             case ActKind.STILL_THERE:
                 return lines.still_there
             case ActKind.CLOSE:
                 return next((o.closing for o in campaign.outcomes if o.id == act.ref), "")
+            case _:
+                assert_never(act.kind)
 
 
 def make(campaign: Campaign) -> ScriptedMind:

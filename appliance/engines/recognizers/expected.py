@@ -12,8 +12,8 @@ Sentence = tuple[tuple[str, ...], float]
 
 EVERYWHERE = ""  # no question has this id
 
-_YES = "yes|yeah|yep|sure|yes i do|yes it is|yes we do|i do|we do|correct|that's right|of course|absolutely|yes i am|okay|right|uh yes"
-_NO = "no|nope|nah|no i don't|i don't|no we don't|we don't|no it's not|no it isn't|it's not|not really|no i'm not|no not really|no i do not"
+_YES = "yes|yeah|yep|sure|yes i do|yes it is|yes we do|i do|we do|correct|that's right|of course|absolutely|yes i am|okay|right"
+_NO = "no|nope|nah|no i don't|i don't|no we don't|we don't|no it's not|no it isn't|it's not|not really|no i'm not|no not really"
 _LEADS = ("", "", "well", "yes", "no", "okay", "please", "i think", "um", "uh")
 _TAILS = ("", "", "", "", "please", "thanks", "thank you", "right now", "i think", "i believe")
 _MONTHS = "january february march april may june july august september october november december"

@@ -75,7 +75,8 @@ def _text(
     followers: Mapping[int, Mapping[Gram, tuple[float, int]]],
     probability: Mapping[Gram, float],
 ) -> str:
-    grams = {1: [(_START,), *sorted(g for g in probability if len(g) == 1)]}
+    single: list[Gram] = sorted(g for g in probability if len(g) == 1)
+    grams: dict[int, list[Gram]] = {1: [(_START,), *single]}
     grams |= {n: sorted(counts[n]) for n in range(2, _ORDER + 1)}
     lines = ["\\data\\", *(f"ngram {n}={len(grams[n])}" for n in grams), ""]
     for n, group in grams.items():

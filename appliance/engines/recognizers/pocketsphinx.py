@@ -7,7 +7,8 @@ Decoding holds the GIL, so the speech worker runs it in a process of its own.
 
 from __future__ import annotations
 
-import tempfile
+import os
+import weakref
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -31,40 +32,47 @@ _TELEPHONE_CMN = "54.7,4.9,-17.9,8.3,-9.1,-19.7,-3.2,-16.1,-4.4,-6.7,-18.2,-3.7,
 _SEARCH = {"lw": 9.5, "fwdflat": False, "bestpath": False, "cmn": "live", "cmninit": _TELEPHONE_CMN, "loglevel": "FATAL"}
 
 
+class _MemoryFile:
+    """A file that only this process sees: pocketsphinx reads by path, and a killed process must leave nothing behind."""
+
+    def __init__(self, name: str, text: str) -> None:
+        descriptor = os.memfd_create(name)
+        weakref.finalize(self, os.close, descriptor)
+        self.path = f"/proc/self/fd/{descriptor}"
+        Path(self.path).write_text(text, encoding="utf-8")
+
+
 class _Language:
-    """The campaign's vocabulary and one model file per question, on disk for as long as the recognizer lives."""
+    """The campaign's vocabulary and one model per question."""
 
     def __init__(self, campaign: Campaign) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="sidetone-lm-")
-        folder = Path(self._folder.name)
         common = resources.files(__package__).joinpath("common_words.txt").read_text().split()
         groups = expected.groups(campaign)
         wanted = {word for sentences in groups.values() for words, _ in sentences for word in words} | set(common)
-        self.dictionary = folder / "words.dict"
-        known = _cut_dictionary(wanted, self.dictionary)
+        known, lines = _pronunciations(wanted)
+        self.dictionary = _MemoryFile("words.dict", lines)
         fillers = {word: 1 / (rank + 20) for rank, word in enumerate(common) if word in known}
         counts = {
             name: ngram.count((words, weight) for words, weight in sentences if known.issuperset(words))
             for name, sentences in groups.items()
         }
-        self.models: dict[str, Path] = {}
+        self.models: dict[str, _MemoryFile] = {}
         for question in (_ANY, *(q.id for q in campaign.questions)):
             parts = [(counts[name], share) for name, share in expected.shares(campaign, question).items()]
-            self.models[question] = folder / f"{question}.arpa"
-            self.models[question].write_text(ngram.arpa(parts, fillers, _FILLER_SHARE))
+            self.models[question] = _MemoryFile(f"{question}.arpa", ngram.arpa(parts, fillers, _FILLER_SHARE))
 
 
-def _cut_dictionary(wanted: set[str], target: Path) -> set[str]:
-    """Write the pronunciations of `wanted` to `target`; return the words that have one."""
+def _pronunciations(wanted: set[str]) -> tuple[set[str], str]:
+    """The words of `wanted` that the model's dictionary has, and their lines."""
     known: set[str] = set()
-    source = Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
-    with source.open(encoding="utf-8") as lines, target.open("w", encoding="utf-8") as out:
-        for line in lines:
+    lines: list[str] = []
+    with Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict")).open(encoding="utf-8") as dictionary:
+        for line in dictionary:
             word = line.split(None, 1)[0].partition("(")[0]
             if word in wanted:
-                out.write(line)
+                lines.append(line)
                 known.add(word)
-    return known
+    return known, "".join(lines)
 
 
 class PocketsphinxStream:
@@ -121,7 +129,7 @@ class PocketsphinxStream:
         """Searches are loaded when first needed: a call asks few questions before it ends, and most end early."""
         if self._search not in self._loaded:
             config, log_math = self._decoder.get_config(), self._decoder.get_logmath()
-            path = str(self._language.models[self._search])
+            path = self._language.models[self._search].path
             self._decoder.add_lm(self._search, pocketsphinx.NGramModel(config, log_math, path))
             self._loaded.add(self._search)
         self._decoder.activate_search(self._search)
@@ -145,7 +153,7 @@ class PocketsphinxRecognizer:
 
     def _new_decoder(self) -> pocketsphinx.Decoder:
         model = pocketsphinx.get_model_path("en-us/en-us")
-        config = pocketsphinx.Config(hmm=model, lm=None, dict=str(self._language.dictionary), **_SEARCH)
+        config = pocketsphinx.Config(hmm=model, lm=None, dict=self._language.dictionary.path, **_SEARCH)
         try:
             return pocketsphinx.Decoder(config)
         except RuntimeError as error:

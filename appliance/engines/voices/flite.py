@@ -63,7 +63,7 @@ class FliteVoice:
             found = wave.contents
             if found.num_samples <= 0:
                 return b""
-            samples = np.ctypeslib.as_array(found.samples, (found.num_samples,)).astype(np.float32) / 32768
+            samples = np.ctypeslib.as_array(found.samples, (found.num_samples,)).astype(np.float32) / np.float32(32768)
             return for_the_line(samples, found.sample_rate)
         finally:
             self._flite.delete_wave(wave)

@@ -36,10 +36,11 @@ class Plan:
 
 
 _COMMON_MODULES = (
-    "app_dial app_system app_voicemail app_playback app_echo app_verbose bridge_simple bridge_native_rtp bridge_builtin_features "
-    "bridge_holding bridge_softmix chan_bridge_media codec_alaw codec_ulaw codec_gsm codec_a_mu codec_resample format_gsm format_pcm "
-    "format_wav format_wav_gsm func_callerid func_channel func_strings func_logic func_hangupcause pbx_config pbx_spool "
-    "res_clioriginate res_sorcery_config res_pjproject res_rtp_asterisk res_timing_timerfd res_crypto"
+    "app_dial app_system app_voicemail app_playback app_echo app_verbose bridge_simple bridge_native_rtp "
+    "bridge_builtin_features bridge_holding bridge_softmix chan_bridge_media codec_alaw codec_ulaw codec_gsm "
+    "codec_a_mu codec_resample format_gsm format_pcm format_wav format_wav_gsm func_callerid func_channel "
+    "func_strings func_logic func_hangupcause pbx_config pbx_spool res_clioriginate res_sorcery_config res_pjproject "
+    "res_rtp_asterisk res_timing_timerfd res_crypto "
 ).split()
 _CHAN_SIP_MODULES = ["chan_sip", "res_stasis", "res_stasis_device_state"]
 _PJSIP_MODULES = (

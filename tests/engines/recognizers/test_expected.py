@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from appliance.engines.recognizers import expected
+from tests.engines.telephone import home_insurance
+
+CAMPAIGN = home_insurance()
+GROUPS = expected.groups(CAMPAIGN)
+
+
+@pytest.mark.parametrize("question", [None, "no_such_question", *(q.id for q in CAMPAIGN.questions)])
+def test_shares_add_up_and_name_groups(question: str | None) -> None:
+    shares = expected.shares(CAMPAIGN, question)
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert set(shares) == set(GROUPS)
+
+
+def test_the_asked_question_has_the_largest_share() -> None:
+    for question in CAMPAIGN.questions:
+        shares = expected.shares(CAMPAIGN, question.id)
+        assert max(shares, key=shares.__getitem__) == question.id
+
+
+def test_every_group_weighs_the_same() -> None:
+    for group in GROUPS.values():
+        assert sum(weight for _, weight in group) == pytest.approx(1000)
+
+
+def test_both_the_written_and_the_contracted_form_are_expected() -> None:
+    said = {words for words, _ in GROUPS[expected.EVERYWHERE]}
+    assert {("i", "am", "not", "interested"), ("i'm", "not", "interested")} <= said
+
+
+def test_years_and_digits_are_expected_where_they_are_asked() -> None:
+    assert ("nineteen", "eighty", "seven") in {words for words, _ in GROUPS["year_built"]}
+    assert any(len(words) == 10 and "double" not in words for words, _ in GROUPS["phone"])
+
+
+def test_a_load_repeats_itself() -> None:
+    assert expected.groups(CAMPAIGN) == GROUPS

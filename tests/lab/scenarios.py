@@ -1,0 +1,220 @@
+"""The lab's scenarios: one function and one line in SCENARIOS each."""
+
+from __future__ import annotations
+
+import random
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from appliance.api import wire
+from tests.lab import persona
+from tests.lab.bench import Bench, CallRecord
+from tests.lab.meter import Report
+from tests.lab.processes import HOST
+from tests.lab.reference import calibrate as calibrate_meter
+from tests.lab.talk import Options, Verdict, bring_up, conclude, follow
+from tests.lab.talk import talk as place_calls
+
+SILENCE_LIMIT_S = 2.0
+BACK_LIMIT_S = 5.0
+
+
+def talk(options: Options) -> Verdict:
+    """calls with one persona (--persona, --calls)"""
+    return place_calls(options)
+
+
+def personas(options: Options) -> Verdict:
+    """every persona once, one call after the other"""
+    with bring_up(options, persona.names(), lines=2) as bench:
+        for record in bench.records:
+            options.show.calling(record)
+            bench.place(record)
+            follow(bench, options.show, until=lambda r=record: r.over)  # type: ignore[misc]
+        return conclude(bench, options.show)[0]
+
+
+def parallel(options: Options) -> Verdict:
+    """ten calls at once (or --calls), all answered, none in the voicemail box"""
+    count = options.calls if options.calls > 1 else 10
+    mixed = ["interested", "not_interested", "asks_removal", "asks_human"]
+    kinds = mixed if options.persona == "interested" else [options.persona]
+    return place_calls(options, [kinds[i % len(kinds)] for i in range(count)])
+
+
+def restart_idle(options: Options) -> Verdict:
+    """the dialer is killed and comes back without its registrations; a call right after must reach the agent"""
+    with bring_up(options, [options.persona]) as bench:
+        away_s = bench.asterisk.restart()
+        back_s = bench.asterisk.wait_registered(60)
+        options.show.step(f"the dialer was away for {away_s:.1f} s; registered again {back_s:.1f} s after it was back")
+        bench.place_all()
+        follow(bench, options.show)
+        verdict, _ = conclude(bench, options.show)
+    verdict.data["registered_again_s"] = round(back_s, 2)
+    if back_s > BACK_LIMIT_S:
+        verdict.problems.append(f"registered again only after {back_s:.1f} s, limit {BACK_LIMIT_S:.0f} s")
+    return verdict
+
+
+def restart_in_call(options: Options) -> Verdict:
+    """the dialer is killed during a call; that call ends in an outcome, the next one is taken"""
+    with bring_up(options, [options.persona] * 2) as bench:
+        first, second = bench.records
+        bench.place(first)
+        killed: list[float] = []
+
+        def kill(bench: Bench, record: CallRecord, turn: wire.TurnHappened) -> None:
+            if turn.who == "caller" and not killed:
+                options.show.step("the dialer is killed and started again")
+                bench.asterisk.restart()
+                killed.append(time.monotonic())
+
+        follow(bench, options.show, on_turn=kill, until=lambda: bool(killed))
+        back_s = bench.asterisk.wait_registered(60)
+        bench.place(second)
+        follow(bench, options.show, until=lambda: second.over and first.ended is not None)
+        verdict, _ = conclude(bench, options.show, expect=False)
+    verdict.problems += second.problems()
+    verdict.data["registered_again_s"] = round(back_s, 2)
+    verdict.data["first_outcome"] = first.ended.outcome if first.ended else None
+    if back_s > BACK_LIMIT_S:
+        verdict.problems.append(f"registered again only after {back_s:.1f} s, limit {BACK_LIMIT_S:.0f} s")
+    if first.ended is None or not first.ended.outcome:
+        verdict.problems.append("the call that the dialer dropped has no outcome")
+    return verdict
+
+
+def kill_speech(options: Options) -> Verdict:
+    """kill -9 the speech worker in a call: at most 2 s of silence, and a recorded outcome"""
+    return _kill(options, "speech")
+
+
+def kill_mind(options: Options) -> Verdict:
+    """kill -9 the mind worker in a call: at most 2 s of silence, and a recorded outcome"""
+    return _kill(options, "mind")
+
+
+def _kill(options: Options, part: str) -> Verdict:
+    """Kill when the customer has been understood once, so that the agent is in the middle of the conversation."""
+    with bring_up(options, [options.persona]) as bench:
+        record = bench.records[0]
+        bench.place(record)
+        killed_at_s: list[float] = []
+
+        def kill(bench: Bench, record: CallRecord, turn: wire.TurnHappened) -> None:
+            if turn.who == "caller" and not killed_at_s:
+                options.show.step(f"kill -9 of the {part} worker")
+                killed_at_s.append(bench.appliance.kill_worker(part))
+
+        follow(bench, options.show, on_turn=kill)
+        verdict, reports = conclude(bench, options.show, expect=False)
+    quiet_s, next_s = _after(reports[0], killed_at_s[0] if killed_at_s else 0.0)
+    verdict.data |= {
+        "longest_silence_s": round(reports[0].silence.seconds, 2),
+        "agent_again_s": None if next_s is None else round(next_s, 2),
+    }
+    if not killed_at_s:
+        verdict.problems.append("the customer was never understood, so nothing was killed")
+    if quiet_s > SILENCE_LIMIT_S:
+        verdict.problems.append(f"the caller met {quiet_s:.1f} s of silence, limit {SILENCE_LIMIT_S:.0f} s")
+    if next_s is None:
+        verdict.problems.append("the agent said nothing more")
+    if record.ended is None or not record.ended.outcome:
+        verdict.problems.append("the call has no outcome")
+    return verdict
+
+
+def _after(report: Report, instant_s: float) -> tuple[float, float | None]:
+    """Longest silence of the call, and how long after the instant the agent was next heard (0 where it was talking)."""
+    heard = [max(0.0, begin - instant_s) for begin, end in report.agent_speech if end > instant_s + 0.1]
+    return report.silence.seconds, min(heard) if heard else None
+
+
+def drain(options: Options) -> Verdict:
+    """SIGTERM during a call: it goes on to its end, no new call is taken, then the appliance ends well"""
+    with bring_up(options, [options.persona], drain_s=120) as bench:
+        first = bench.records[0]
+        bench.place(first)
+        asked: list[float] = []
+
+        def stop(bench: Bench, record: CallRecord, turn: wire.TurnHappened) -> None:
+            if turn.who == "caller" and not asked:
+                options.show.step("SIGTERM")
+                bench.appliance.terminate()
+                bench.drain_began = True
+                asked.append(time.monotonic())
+
+        follow(bench, options.show, on_turn=stop, until=lambda: first.over)
+        status = bench.appliance.wait(20)
+        gone = not bench.asterisk.registered()
+        verdict, _ = conclude(bench, options.show, expect=False)
+    verdict.problems += first.problems()
+    verdict.data |= {"exit_status": status, "unregistered": gone}
+    if status != 0:
+        verdict.problems.append(f"the appliance ended with {status}, expected 0")
+    if not gone:
+        verdict.problems.append("the phone is still registered after the drain")
+    return verdict
+
+
+_MALFORMED = (
+    b"INVITE sip:8371@127.0.0.1 SIP/2.0\r\n\r\n",
+    b"INVITE sip:\xff\xfe@\x00 SIP/2.0\r\nVia: SIP/2.0/UDP x\r\nContent-Length: 99999\r\n\r\nv=0",
+    b"SIP/2.0 200 OK\r\nCSeq: 1 REGISTER\r\n\r\n",
+    b"BYE sip:8371@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKx\r\nFrom: <sip:a>\r\nTo: <sip:b>;tag=1\r\n"
+    b"Call-ID: nobody\r\nCSeq: 1 BYE\r\n\r\n",
+    b"OPTIONS " + b"A" * 4000 + b" SIP/2.0\r\n\r\n",
+    b"\r\n\r\n\x00\x00\x00",
+)
+
+
+def garbage(options: Options) -> Verdict:
+    """random RTP and malformed SIP thrown at the appliance's ports during a call, which must not notice"""
+    with bring_up(options, [options.persona]) as bench:
+        bench.place_all()
+        rng = random.Random(1)
+        thrown = 0
+
+        def throw(bench: Bench, record: CallRecord, turn: wire.TurnHappened) -> None:
+            nonlocal thrown
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+                for port in [*bench.appliance.rtp_ports, *[bench.appliance.sip_port] * 20]:
+                    noise = rng.randbytes(rng.randrange(1, 400))
+                    for data in (noise, b"\x80\x00" + noise, rng.choice(_MALFORMED)):
+                        out.sendto(data, (HOST, port))
+                        thrown += 1
+
+        follow(bench, options.show, on_turn=throw)
+        options.show.step(f"{thrown} bad datagrams were thrown")
+        verdict, _ = conclude(bench, options.show)
+        if not bench.appliance.running:
+            verdict.problems.append("the appliance ended")
+    verdict.data["thrown"] = thrown
+    return verdict
+
+
+def calibrate(options: Options) -> Verdict:
+    """the wire meter against an answerer with a hidden known delay: within 20 ms"""
+    with tempfile.TemporaryDirectory() as folder:
+        made = calibrate_meter(Path(folder))
+    options.show.step(f"{made.n} of {made.of} gaps measured, bias {made.bias_ms:+.1f} ms, worst error {made.worst_ms:.1f} ms")
+    data = {"n": made.n, "of": made.of, "bias_ms": round(made.bias_ms, 2), "worst_ms": round(made.worst_ms, 2)}
+    return Verdict([] if made.good else ["the meter is off by more than 20 ms, or discards too much"], data)
+
+
+SCENARIOS: dict[str, Callable[[Options], Verdict]] = {
+    "talk": talk,
+    "personas": personas,
+    "parallel": parallel,
+    "restart_idle": restart_idle,
+    "restart_in_call": restart_in_call,
+    "kill_speech": kill_speech,
+    "kill_mind": kill_mind,
+    "drain": drain,
+    "garbage": garbage,
+    "calibrate": calibrate,
+}

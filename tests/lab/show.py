@@ -1,0 +1,116 @@
+"""The lab on a terminal: the conversation as it happens, then the figures. Also readable as a log file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from appliance.api import wire
+from tests.lab.bench import CallRecord
+from tests.lab.meter import Report, percentiles
+
+WIDTH = 80
+
+
+def console(*, to_stderr: bool = False) -> Console:
+    """80 columns where there is no terminal; the terminal's own width otherwise, up to 110."""
+    made = Console(stderr=to_stderr, highlight=False, soft_wrap=False)
+    made.width = min(made.width, 110) if made.is_terminal else WIDTH
+    return made
+
+
+class Show:
+    """Prints a run. Times are minutes and seconds of the call."""
+
+    def __init__(self, out: Console) -> None:
+        self.out = out
+        self._began = time.monotonic()
+
+    def step(self, text: str) -> None:
+        """A stage of setting up, with the seconds since the start."""
+        self.out.print(Text.assemble((f"{time.monotonic() - self._began:6.1f} s  ", "dim"), text))
+
+    def calling(self, record: CallRecord) -> None:
+        persona = record.persona
+        text = Text.assemble(("calling ", "bold"), (record.number, "bold cyan"), f" as {record.caller_id}\n")
+        text.append(f"         {persona.name}: {persona.about}", "dim")
+        self.out.print(text)
+
+    def turn(self, record: CallRecord, turn: wire.TurnHappened, gap_ms: float | None, *, label: bool) -> None:
+        """One line of the conversation."""
+        style = {"agent": "green", "caller": "yellow"}.get(turn.who, "")
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=7, no_wrap=True)
+        if label:
+            grid.add_column(width=4, no_wrap=True)
+        grid.add_column(width=6, no_wrap=True)
+        grid.add_column(ratio=1)
+        grid.add_column(width=9, justify="right", no_wrap=True)
+        grid.expand = True
+        minutes, seconds = divmod(turn.start_s, 60)
+        words = Text(turn.text or "(nothing)")
+        if turn.cut:
+            words.append(" —", "bold")
+        cells = [Text(f"{int(minutes):02}:{seconds:04.1f}", "dim"), Text(turn.who, style), words, _gap(gap_ms)]
+        if label:
+            cells.insert(1, Text(record.number[-4:], "cyan"))
+        grid.add_row(*cells)
+        self.out.print(grid)
+
+    def ended(self, record: CallRecord, *, label: bool) -> None:
+        if record.ended is None:
+            return
+        good = record.ended.outcome in record.persona.outcomes
+        text = Text.assemble("call ", (record.number[-4:], "cyan")) if label else Text("call")
+        text.append(f" over after {record.ended.duration_s:.1f} s: ")
+        text.append(record.ended.outcome, "bold green" if good else "bold red")
+        if record.ended.slots:
+            text.append("  " + ", ".join(f"{k}={v}" for k, v in record.ended.slots.items()), "dim")
+        self.out.print(text)
+
+    def summary(self, records: list[CallRecord], reports: list[Report], voicemail_hits: int) -> None:
+        self.out.rule(style="dim")
+        gaps = percentiles([gap.gap_ms for report in reports for gap in report.gaps])
+        cut, judged = sum(len(r.cut_offs) for r in reports), sum(r.judged for r in reports)
+        line = Text.assemble("response gap on the wire: ")
+        if gaps["n"]:
+            line.append(f"p50 {gaps['p50']} ms, p95 {gaps['p95']} ms, max {gaps['max']} ms", "bold")
+            line.append(f" over {gaps['n']} turns")
+        else:
+            line.append("no turn was answered")
+        line.append(f"; false cut-offs {cut} of {judged}")
+        self.out.print(line)
+        for record, report in zip(records, reports, strict=True):
+            for one in report.discarded:
+                self.out.print(Text(f"  not measured: turn {one.turn + 1} of {record.number}, {one.reason}", "dim"))
+        late = max((r.lateness.p99_ms for r in reports), default=0.0)
+        quiet = max((r.silence.seconds for r in reports), default=0.0)
+        self.out.print(
+            f"agent audio at the caller: p99 {late:.0f} ms late; longest silence {quiet:.1f} s; "
+            f"voicemail box hits {voicemail_hits}"
+        )
+        for record in records:
+            if record.ended and record.ended.recording:
+                self._path("recording", record.ended.recording)
+            if record.ended and record.ended.transcript:
+                self._path("transcript", record.ended.transcript)
+
+    def _path(self, what: str, path: str) -> None:
+        shown = Path(path)
+        if shown.is_relative_to(Path.cwd()):
+            shown = shown.relative_to(Path.cwd())
+        self.out.print(Text(f"{what:<10} {shown}"), soft_wrap=True)
+
+    def problems(self, problems: list[str]) -> None:
+        for problem in problems:
+            self.out.print(Text(f"failed: {problem}", "bold red"))
+
+
+def _gap(gap_ms: float | None) -> Text:
+    if gap_ms is None:
+        return Text("")
+    return Text(f"{gap_ms:.0f} ms", "green" if gap_ms <= 500 else "yellow" if gap_ms <= 1000 else "red")
