@@ -221,11 +221,10 @@ class Call:
         elif self._tracker.active and self.state in (State.LISTENING, State.PHRASING, State.PAUSED):
             if self.state is not State.LISTENING:
                 out += self._caller_gone()
-            out += [*_in_order(self._cut_filler() + self._cut_utterance()), *self._forget(), *self._close_stretch(now)]
+            out += [*_in_order(self._cut_filler() + self._cut_utterance()), *self._forget()]
+            out += self._close_stretch(now, cut=True)
         else:
             return None
-        if self._caller is not None:
-            self._caller = msgspec.structs.replace(self._caller, cut=True)
         self._timers = {Timer.LAST_WORDS: now + LAST_WORDS_S}
         if self._final is not None:
             self._timers[Timer.FINAL] = now + FINAL_S
@@ -310,7 +309,7 @@ class Call:
         )
         return [why, *self._close_stretch(now)]
 
-    def _close_stretch(self, now: float) -> list[AnyEffect]:
+    def _close_stretch(self, now: float, *, cut: bool = False) -> list[AnyEffect]:
         t = self._tracker
         earlier = self._caller
         self._caller = CallerTurn(
@@ -318,6 +317,7 @@ class Call:
             t.last_speech_samples,
             " ".join(x for x in (earlier.text if earlier else "", t.text) if x),
             t.speech_samples + (earlier.spoken_samples if earlier else 0),
+            cut,
         )
         # After a stretch without end, what follows is more of it: no reason to take the reply back.
         self._before = None if t.too_long else self._position

@@ -10,11 +10,14 @@ import pjsua2 as pj
 
 from appliance.audio.formats import FRAME_S
 from appliance.calls.events import HungUp, Incoming, MediaStarted
-from appliance.sip.media import CallMedia, MediaClock, MediaPort, pcm_format
+from appliance.sip.media import CallMedia, MediaClock, MediaPort, RtpStats, pcm_format
 from appliance.sip.translate import party
 
 log = logging.getLogger(__name__)
 
+RTP_CHECK_S = 1.0
+RTP_TIMEOUT_S = 15.0
+"""A call without one RTP packet for so long is dead: the dialer died or its BYE was lost. Its BYE would never come."""
 REST_S = 5 * FRAME_S
 """A released port is not plugged again before the bridge, which works off changes once per beat, has let it go."""
 
@@ -27,6 +30,9 @@ class Leg(pj.Call):  # type: ignore[misc]
         self.call = call
         self.media = CallMedia(call)
         self.port: MediaPort | None = None
+        self.medium: int | None = None
+        self.on_hold = False
+        self.heard_at = 0.0
         self.confirmed = False
         self.announced = False
         self.bye_by_us = False
@@ -56,6 +62,7 @@ class Legs:
         self._ports: list[MediaPort] = []
         self._resting: deque[tuple[float, MediaPort]] = deque()
         self._format = pcm_format()
+        self._check_at = 0.0
         # Read by other threads, one atomic look-up at a time.
         self.media: dict[str, CallMedia] = {}
 
@@ -123,6 +130,27 @@ class Legs:
         for leg in [leg for leg in self._starting if leg.media.started]:
             self._starting.discard(leg)
             self._post(MediaStarted(leg.call))
+        if now >= self._check_at:
+            self._check_at = now + RTP_CHECK_S
+            for leg in list(self._legs.values()):
+                self._check_rtp(leg, now)
+
+    def _check_rtp(self, leg: Leg, now: float) -> None:
+        if leg.medium is None or leg.ended is not None:
+            return
+        try:
+            stats = leg.getStreamStat(leg.medium)
+        except pj.Error:  # hung up: the stream is gone, the answer to the BYE is on its way
+            return
+        packets = stats.rtcp.rxStat.pkt
+        if packets != leg.media.rtp.packets or leg.on_hold:
+            leg.heard_at = now
+        silent_s = now - leg.heard_at
+        leg.media.rtp = RtpStats(packets, stats.rtcp.rxStat.loss, stats.jbuf.avgDelayMsec, silent_s)
+        if silent_s >= RTP_TIMEOUT_S:
+            leg.ended = (int(pj.PJSIP_SC_REQUEST_TIMEOUT), "no RTP")
+            leg.hangup(pj.CallOpParam())
+            self._changed.append(leg)
 
     def _connect(self, leg: Leg, now: float) -> None:
         """Plug the call into the bridge, again after each re-INVITE: pj may have made a new stream for it."""
@@ -138,10 +166,13 @@ class Legs:
             audio = leg.getAudioMedia(medium.index)
             leg.port.startTransmit(audio)
             audio.startTransmit(leg.port)
+            leg.medium, leg.heard_at = medium.index, now
+            leg.on_hold = medium.status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD
             if not leg.announced:
                 leg.announced = True
                 self._starting.add(leg)
             return
+        leg.medium = None
 
     def _drop(self, leg: Leg, ended: tuple[int, str], now: float) -> None:
         del self._legs[leg.call]

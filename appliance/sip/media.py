@@ -20,6 +20,15 @@ RING_FRAMES = 250
 """5 s: longer than any pause of the event loop that a call survives."""
 
 
+class RtpStats(msgspec.Struct, frozen=True):
+    """What came of the caller's RTP, renewed each second. `silent_s`: how long no packet has come at all."""
+
+    packets: int = 0
+    lost: int = 0
+    jitter_buffer_ms: int = 0
+    silent_s: float = 0.0
+
+
 class CallMedia:
     """One call's audio. `received` and `sent` get one frame each per 20 ms, in step, from audio time 0 on.
 
@@ -32,6 +41,7 @@ class CallMedia:
         self.received = FrameRing(RING_FRAMES)
         self.sent = FrameRing(RING_FRAMES)
         self.playout = Playout()
+        self.rtp = RtpStats()
         self.started = False
 
 

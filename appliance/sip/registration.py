@@ -15,8 +15,9 @@ import msgspec
 
 PROBE_S = 0.5
 """Between two probes while registered: a dialer restarts in half a second at the least, so a probe meets it away."""
-LATE_S = 0.4
-"""A probe's answer after this was a retransmission's (T1 is 0.5 s): the registrar was away for a moment."""
+LATE_S = 0.1
+"""An answer later than three times the usual round trip by this much: the registrar was away for a moment."""
+RTT_GAIN = 0.2
 MISSED = 4
 """Probes in a row without an answer that make a loss."""
 PATIENCE_S = 3.0
@@ -90,6 +91,7 @@ class Registration:
         self._missed = 0
         self._unanswered_ever = 0
         self._probes_work = False
+        self._rtt_s = 0.0
 
     @property
     def deadline(self) -> float | None:
@@ -186,7 +188,9 @@ class Registration:
         self._probes_work = True
         if self._probe_sent_at is None:  # one of the retransmissions to a registrar that was away
             return []
-        away = self._missed > 0 or now - self._probe_sent_at > LATE_S
+        rtt_s = now - self._probe_sent_at
+        away = self._missed > 0 or 0.0 < self._rtt_s < (rtt_s - LATE_S) / 3
+        self._rtt_s += (rtt_s - self._rtt_s) * (RTT_GAIN if self._rtt_s else 1.0)
         self._probe_sent_at = None
         self._missed = 0
         if self.state is State.LOST or (self.state is State.REGISTERED and away):

@@ -25,7 +25,6 @@ T = TypeVar("T", bound=effects.Effect)
 
 CALL = "c1"
 WORD_S = 0.25
-WORD_LAG_S = 0.1  # a word is recognized so long after its end
 AGENT_DBOV = -20.0
 CALLER_DBOV = -22.0
 SILENCE_DBOV = -70.0
@@ -178,6 +177,7 @@ class Driver:
         self.mind_s = 0.06  # per answer and clause
         self.later_clause_s = 0.0  # so much longer for the clauses after the first
         self.voice_s = 0.06  # per clause
+        self.word_lag_s = 0.1  # a word is recognized so long after its end
         self.final_s = 0.1
         self.up = {Engine.SPEECH: True, Engine.MIND: True}
         self.echo_db: float | None = None  # how much quieter our own voice comes back; it is speech to the detector
@@ -364,7 +364,7 @@ class Driver:
         if self.echo_db is not None and frame is not None:
             levels.append(AGENT_DBOV - self.echo_db)
         if self.up[Engine.SPEECH]:
-            self._recognize(WORD_LAG_S)
+            self._recognize(self.word_lag_s)
             level = max(levels, default=SILENCE_DBOV)
             self.send(events.Heard(CALL, at_samples, 0.95 if levels else 0.02, level, ours, self._news()))
 

@@ -167,14 +167,17 @@ def test_a_pause_in_mid_sentence_is_waited_for() -> None:
     assert "take_back" not in d.notes
 
 
-def test_hanging_up_in_mid_sentence_keeps_what_was_said() -> None:
+def test_hanging_up_in_mid_sentence_keeps_all_that_was_said() -> None:
+    """The recognizer is asked for the words it had not come to: the transcript has them, and so has the mind."""
     d = Driver().pick_up().listen()
     d.says("well i think that", after_s=0.3)
     d.run(1.0)
     d.hang_up()
+    d.finish()
     assert d.outcome == "hung_up"
     assert d.transcript == [("agent", HELLO), ("caller", "well i")]
     assert d.turns[-1].cut
+    assert [u.text for u in d.of(effects.Understand)] == ["well i"]
 
 
 def test_hanging_up_on_us_keeps_what_was_heard() -> None:

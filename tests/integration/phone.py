@@ -18,7 +18,7 @@ import time
 import numpy as np
 import pjsua2 as pj
 
-from tests.lab.customers import LOUD_RMS, Line, endpoint, say
+from tests.lab.customers import LOUD_RMS, Line, account_config, endpoint, say
 from tests.lab.processes import free_ports
 from tests.lab.voices import spoken
 
@@ -93,11 +93,11 @@ def main(registrar: str, user: str, secret: str, lines: list[str]) -> int:
     for line in lines:
         spoken(line, "slt")
     phone = Phone(lines)
-    account = pj.AccountConfig()
-    account.regConfig.registrarUri = f"sip:{registrar}"
-    account.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", user, 0, secret))
-    account.idUri = f"sip:{user}@{registrar}"
-    ep = endpoint(free_ports(), free_ports(32), phone, max_calls=4, config=account)
+    ep = endpoint(free_ports(), max_calls=4)
+    config = account_config(f"sip:{user}@{registrar}", free_ports(32), max_calls=4)
+    config.regConfig.registrarUri = f"sip:{registrar}"
+    config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", user, 0, secret))
+    phone.create(config)
     phone.plug = Line("phone")
     say("ready")
     while not select.select([sys.stdin], [], [], 0)[0]:

@@ -262,24 +262,19 @@ class Customers(pj.Account):  # type: ignore[misc]
         self.leaving.clear()
 
 
-def endpoint(
-    sip_port: int, rtp_port: int, account: pj.Account, *, max_calls: int, config: pj.AccountConfig | None = None
-) -> pj.Endpoint:
-    """Start pjsua2 on loopback with a null sound device and one account; the caller polls `libHandleEvents`.
-
-    Without a `config` the account registers nowhere and takes every call.
-    """
+def endpoint(sip_port: int, *, max_calls: int) -> pj.Endpoint:
+    """Start pjsua2 on loopback with a null sound device and G.711 mu-law; the caller polls `libHandleEvents`."""
     ep = pj.Endpoint()
     ep.libCreate()
-    ep_config = pj.EpConfig()
-    ep_config.uaConfig.threadCnt = 0
-    ep_config.uaConfig.maxCalls = max_calls
-    ep_config.logConfig.level = ep_config.logConfig.consoleLevel = 1
-    media = ep_config.medConfig
+    config = pj.EpConfig()
+    config.uaConfig.threadCnt = 0
+    config.uaConfig.maxCalls = max_calls
+    config.logConfig.level = config.logConfig.consoleLevel = 1
+    media = config.medConfig
     media.clockRate = media.sndClockRate = 8000
     media.ptime = media.audioFramePtime = 20
     media.noVad, media.ecTailLen, media.quality = True, 0, 4
-    ep.libInit(ep_config)
+    ep.libInit(config)
     transport = pj.TransportConfig()
     transport.port, transport.boundAddress = sip_port, HOST
     try:
@@ -290,14 +285,16 @@ def endpoint(
     ep.audDevManager().setNullDev()
     for codec in ep.codecEnum2():
         ep.codecSetPriority(codec.codecId, 255 if codec.codecId.startswith("PCMU") else 0)
-    me = config or pj.AccountConfig()
-    if config is None:
-        me.idUri = f"sip:customers@{HOST}:{sip_port}"
-    me.mediaConfig.transportConfig.port = rtp_port
-    me.mediaConfig.transportConfig.portRange = max_calls * 4
-    me.mediaConfig.transportConfig.boundAddress = HOST
-    account.create(me)
     return ep
+
+
+def account_config(uri: str, rtp_port: int, *, max_calls: int) -> pj.AccountConfig:
+    """An account on loopback that takes calls; it registers nowhere. Only after `endpoint`."""
+    config = pj.AccountConfig()
+    config.idUri = uri
+    transport = config.mediaConfig.transportConfig
+    transport.port, transport.portRange, transport.boundAddress = rtp_port, max_calls * 4, HOST
+    return config
 
 
 def main(plan_path: str) -> int:
@@ -310,7 +307,9 @@ def main(plan_path: str) -> int:
     ears = Ears(Path(plan["campaign"]))
     lines: list[Line] = []
     account = Customers(people, ears, lines)
-    ep = endpoint(plan["sip_port"], plan["rtp_port"], account, max_calls=max(8, 2 * len(people)))
+    max_calls = max(8, 2 * len(people))
+    ep = endpoint(plan["sip_port"], max_calls=max_calls)
+    account.create(account_config(f"sip:customers@{HOST}:{plan['sip_port']}", plan["rtp_port"], max_calls=max_calls))
     lines.extend(Line(f"line{i}") for i in range(len(people)))
     say("ready")
     while not select.select([sys.stdin], [], [], 0)[0]:

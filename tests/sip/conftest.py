@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import queue
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -85,6 +87,15 @@ class FarEndProcess:
         self._process.stdin.write(json.dumps({"do": what, **fields}) + "\n")
         self._process.stdin.flush()
         return self.inbox.wait(lambda message: "answer" in message, f"the answer to {what}")["answer"]
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The far end's machine is dead meanwhile."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         assert self._process.stdin is not None

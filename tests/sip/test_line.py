@@ -14,6 +14,7 @@ from appliance.audio.levels import level_dbov
 from appliance.audio.playout import Progress
 from appliance.calls.events import HungUp, Incoming, MediaStarted
 from appliance.errors import SipError
+from appliance.sip import legs
 from appliance.sip.endpoint import InviteRefused, SipEndpoint
 from appliance.sip.media import CallMedia
 from appliance.sip.registration import RegistrationChanged, State
@@ -184,6 +185,21 @@ def test_garbage_on_every_port_disturbs_no_call(endpoint: SipEndpoint, far_end: 
     assert measured["at"] > TONE_DBOV - 3
     endpoint.hang_up(call)
     assert events.of(HungUp).call == call
+    call_in(endpoint, far_end, events)
+
+
+def test_a_call_whose_rtp_died_ends(
+    endpoint: SipEndpoint, far_end: FarEndProcess, events: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(legs, "RTP_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(legs, "RTP_CHECK_S", 0.05)
+    call, _ = call_in(endpoint, far_end, events)
+    media = media_of(endpoint, call)
+    until(lambda: media.rtp.packets > 10)
+    assert media.rtp.silent_s < 1
+    with far_end.frozen():
+        assert events.of(HungUp) == HungUp(call, code=408, reason="no RTP", by_us=False)
+    assert media.rtp.silent_s >= 1
     call_in(endpoint, far_end, events)
 
 
