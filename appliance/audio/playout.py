@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from typing import assert_never
 
 import msgspec
 
@@ -276,6 +277,8 @@ class Playout:
                 self._pause()
             case _Op.RESUME:
                 self._paused = False
+            case _:
+                assert_never(command.op)
 
     def _retire(self, number: int) -> None:
         self._paused = False

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
@@ -26,28 +23,13 @@ from appliance.engines.ear import (
     OpenStream,
     Text,
 )
+from appliance.engines.ear_process import EarProcess
 from appliance.engines.wire import Failed, Message, Unpacker, pack
 from appliance.errors import BackendError
 
 log = logging.getLogger(__name__)
 
 _MOST_UNSENT_BYTES = 32 * 1024 * 1024  # half an hour of one caller's speech: so far behind it is as good as dead
-
-
-class EarProcess:
-    """A started recognizer process, nothing loaded yet. Starting it early hides its imports behind the worker's own."""
-
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-m", "appliance.engines.ear", str(theirs.fileno())]
-            self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        self.socket = ours
-
-    def end(self) -> None:
-        self.socket.close()
-        self.process.kill()
-        self.process.wait()
 
 
 class EarLink(asyncio.Protocol):
@@ -84,8 +66,11 @@ class EarLink(asyncio.Protocol):
     def expect(self, stream: int, question: str | None) -> None:
         self._send(Bias(stream, question))
 
-    def listen(self, stream: int, pcm: bytes) -> None:
-        self._send(Listen(stream, time.monotonic(), pcm))
+    def listen(self, audio: list[tuple[int, bytes]]) -> None:
+        """One tick's audio of every stream that has some."""
+        if audio:
+            now = time.monotonic()
+            self._send(*(Listen(stream, now, pcm) for stream, pcm in audio))
 
     def finish(self, stream: int, turn: int) -> None:
         self._send(Finish(stream, turn))
@@ -125,10 +110,10 @@ class EarLink(asyncio.Protocol):
             case Failed(why, hint):
                 self._loaded.set_exception(BackendError(why, hint=hint))
 
-    def _send(self, message: Message) -> None:
+    def _send(self, *messages: Message) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        self._transport.write(pack(message))
+        self._transport.write(b"".join(map(pack, messages)))
         if self._transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
             self._lost("the recognizer's process is hopelessly behind")
 

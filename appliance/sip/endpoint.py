@@ -156,7 +156,7 @@ class SipEndpoint:
         self._commands.append(lambda _now: self._legs.answer(call))
 
     def hang_up(self, call: str) -> None:
-        """Send BYE, or what ends the call in its state. `HungUp` follows when the far end has confirmed it."""
+        """Send BYE, or what ends the call in its state. `HungUp` follows at once; pj repeats the BYE as needed."""
         self._commands.append(lambda _now: self._legs.hang_up(call))
 
     def place(self, uri: str, *, caller_name: str = "", caller_number: str = "") -> str:

@@ -42,7 +42,7 @@ class Leg(pj.Call):  # type: ignore[misc]
     def onCallState(self, prm: pj.OnCallStateParam) -> None:
         info = self.getInfo()
         self.confirmed = info.state == pj.PJSIP_INV_STATE_CONFIRMED
-        if info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+        if info.state == pj.PJSIP_INV_STATE_DISCONNECTED and self.ended is None:
             self.ended = (int(info.lastStatusCode), info.lastReason)
         self._changed.append(self)
 

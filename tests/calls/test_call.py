@@ -11,6 +11,7 @@ from appliance.calls.call import GIVE_UP_S, HANG_UP_S, MEDIA_S, NO_INPUT_S, SLOW
 from appliance.calls.campaign import Campaign
 from appliance.calls.effects import Act, ActKind, Prompt
 from appliance.calls.events import Engine, Understanding
+from appliance.calls.turns import MAX_TURN_S
 from tests.calls.driver import CALL, CAMPAIGN, WORD_S, Driver
 
 HELLO = "Hello this is Ann. I am a machine and we record. Do you own your home?"
@@ -299,6 +300,162 @@ def test_a_closing_is_not_interrupted() -> None:
     assert ("agent", "All right. Goodbye.") in d.transcript
 
 
+# Answers over the end of a question -----------------------------------------------------------------------------------
+
+
+def test_a_yes_over_the_last_words_of_a_question_is_the_answer() -> None:
+    d = Driver().pick_up()
+    d.run(len(HELLO.split()) * WORD_S - 0.6)
+    d.says("yes")
+    d.until(lambda: d.state is State.PAUSED)
+    d.until(lambda: "answered_early" in d.notes, limit_s=1)
+    d.until(lambda: d.state is State.SPEAKING).listen()
+    assert [who for who, _ in d.transcript] == ["agent", "caller", "agent"]
+    assert d.transcript[1:] == [("caller", "yes"), ("agent", "Thank you. When was it built?")], "and no disclosure again"
+    assert d.turns[0].cut
+    assert d.turns[0].text.endswith("Do you")
+    assert not d.of(effects.Resume)
+    assert d.turns[2].gap_ms is not None
+    assert d.turns[2].gap_ms < 700
+
+
+@pytest.mark.parametrize(
+    ("left_s", "what"),
+    [(1.4, "too early"), (0.6, "a cough")],
+)
+def test_what_is_no_answer_over_a_question_is_a_listening_noise(left_s: float, what: str) -> None:
+    d = Driver().pick_up()
+    d.run(len(HELLO.split()) * WORD_S - left_s)
+    if what == "a cough":
+        d.noise(0.25)
+    else:
+        d.says("yes")
+    d.listen()
+    assert d.notes.count("barge_resume") == 1
+    assert "answered_early" not in d.notes
+    assert d.transcript == [("agent", HELLO)]
+
+
+def test_a_noise_over_the_beginning_of_a_short_question_is_not_its_answer() -> None:
+    raw = CAMPAIGN.model_dump(mode="json")
+    raw["questions"][1]["ask"] = "Which year?"
+    raw["lines"]["acknowledge"] = ["Fine."]
+    d = Driver(campaign=Campaign.model_validate(raw)).pick_up().listen()
+    d.says("yes", after_s=0.3)
+    d.until(lambda: d.playing)
+    d.says("okay", after_s=0.02)
+    d.until(lambda: d.state is State.PAUSED)
+    d.until(lambda: "barge_resume" in d.notes, limit_s=2)
+    d.listen()
+    assert d.transcript[1:] == [("caller", "yes"), ("agent", "Fine. Which year?")]
+
+
+def test_a_noise_over_a_sentence_whose_end_is_to_come_is_not_an_answer() -> None:
+    d = Driver()
+    d.later_clause_s = 0.9
+    d.pick_up()
+    d.run(0.5)
+    d.says("okay")
+    d.until(lambda: "barge_resume" in d.notes, limit_s=2)
+    assert "answered_early" not in d.notes
+
+
+# The disclosure ------------------------------------------------------------------------------------------------------
+
+DISCLOSURE = CAMPAIGN.greeting.disclosure
+
+
+def test_a_disclosure_that_was_cut_comes_first_in_the_reply_and_once() -> None:
+    d = Driver().pick_up()
+    d.run(0.8)
+    d.says("wait who is this")
+    d.until(lambda: len(d.of(effects.Phrase)) == 2)
+    assert d.of(effects.Phrase)[-1].acts[0] == Act(ActKind.DISCLOSE)
+    d.listen()
+    assert d.transcript[0] == ("agent", "Hello this is")
+    assert d.transcript[-1] == ("agent", f"{DISCLOSURE} {SORRY} Is the home yours?")
+    d.reply("yes")
+    assert d.transcript[-1] == ("agent", "Thank you. When was it built?")
+
+
+def test_it_is_owed_for_as_long_as_it_is_cut() -> None:
+    d = Driver().pick_up()
+    d.run(0.8)
+    d.says("who is this")
+    d.until(lambda: len(d.turns) == 2, limit_s=5)
+    d.run(0.7)
+    d.says("who is this")
+    d.until(lambda: len(d.of(effects.Phrase)) == 3).listen()
+    assert [text for who, text in d.transcript if who == "agent"] == [
+        "Hello this is",
+        "I am a machine",
+        f"{DISCLOSURE} I call for Roof Care. Do you own your home?",
+    ]
+    d.reply("say that again")
+    assert d.transcript[-1] == ("agent", "Do you own your home?")
+
+
+def test_it_is_owed_though_the_reply_that_began_with_it_was_taken_back() -> None:
+    d = Driver().pick_up()
+    d.run(0.8)
+    d.says("wait who is this")
+    d.until(lambda: len(d.of(effects.Phrase)) == 2)
+    d.says("please")
+    d.until(lambda: "take_back" in d.notes, limit_s=1)
+    d.until(lambda: d.state is State.SPEAKING).listen()
+    assert d.transcript[-1][1].startswith(DISCLOSURE)
+    assert d.transcript[-1][1].count(DISCLOSURE) == 1
+
+
+def test_a_greeting_that_was_cut_after_its_disclosure_owes_nothing() -> None:
+    d = Driver().pick_up()
+    d.run((4 + 7) * WORD_S + 0.4)
+    d.says("wait who is this")
+    d.until(lambda: len(d.of(effects.Phrase)) == 2)
+    assert d.of(effects.Phrase)[-1].acts[0] != Act(ActKind.DISCLOSE)
+
+
+def test_last_words_owe_no_disclosure() -> None:
+    d = Driver().pick_up()
+    d.run(0.8)
+    d.says("not interested")
+    d.finish()
+    assert d.outcome == "not_interested"
+    assert d.transcript[-1] == ("agent", "All right. Goodbye.")
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_greeting_that_stalls_half_way_is_disclosed_in_two_pieces(cut: bool) -> None:
+    d = Driver()
+    d.later_clause_s = 2.2
+    d.pick_up()
+    d.until(lambda: len(d.turns) == 2)
+    assert d.transcript == [("agent", "Hello this is Ann."), ("agent", HOLDING)]
+    if cut:
+        d.until(lambda: d.of(effects.Say)[-1].text.endswith("?")).run(0.4)
+        d.says("wait who is this")
+    else:
+        d.listen().says("yes", after_s=0.3)
+    d.until(lambda: len(d.of(effects.Phrase)) == 2)
+    assert d.transcript[2][1].startswith(f"{DISCLOSURE} Do")
+    assert d.turns[2].cut is cut
+    assert d.of(effects.Phrase)[-1].acts[0].kind is not ActKind.DISCLOSE, "it was heard whole"
+
+
+def test_a_thank_you_for_waiting_is_no_part_of_the_disclosure() -> None:
+    d = Driver().pick_up()
+    d.lose(Engine.SPEECH)
+    d.run(0.5)
+    d.bring_back(Engine.SPEECH)
+    d.until(lambda: d.state is State.SPEAKING)
+    assert d.of(effects.Phrase)[-1].acts[:2] == (Act(ActKind.BACK), Act(ActKind.GREET))
+    d.run((len(BACK.split()) + 4) * WORD_S + 0.6)
+    d.says("wait who is this")
+    d.until(lambda: len(d.of(effects.Phrase)) == 3)
+    assert d.transcript[-1] == ("agent", f"{BACK} Hello this is Ann. I am")
+    assert d.of(effects.Phrase)[-1].acts[0] == Act(ActKind.DISCLOSE)
+
+
 # Take back -----------------------------------------------------------------------------------------------------------
 
 
@@ -377,6 +534,31 @@ def test_a_greeting_that_is_not_worded_yet_is_not_taken_back() -> None:
     d.says("hello")
     d.listen()
     assert d.transcript == [("agent", HELLO)]
+
+
+def test_who_speaks_without_end_is_answered_and_the_rest_is_a_new_turn() -> None:
+    d = Driver().pick_up().listen()
+    words = ["blah"] * 100
+    d.says(" ".join(words), after_s=0.3)
+    d.until(lambda: "end_of_turn" in d.notes)
+    assert d.t == pytest.approx(0.1 + 4 + MAX_TURN_S, abs=1)
+    d.until(lambda: "barge_commit" in d.notes, limit_s=2)
+    assert d.of(effects.Say), "a reply was tried; they speak on, and we are silent again"
+    d.finish()
+    assert "take_back" not in d.notes
+    caller = [turn.text for turn in d.turns if turn.who.value == "caller"]
+    assert len(caller) == 2
+    assert " ".join(caller).split() == words, "every word is in the transcript, and once"
+
+
+def test_a_wordy_interruption_that_nobody_judged_yet_is_in_the_transcript() -> None:
+    d = Driver().pick_up()
+    d.word_lag_s = -0.2
+    d.run(1.0)
+    d.says("wait who is this")
+    d.until(lambda: d.state is State.PAUSED)
+    d.stop()
+    assert d.transcript == [("agent", "Hello this is Ann."), ("caller", "wait")]
 
 
 # The recognizer's last word ------------------------------------------------------------------------------------------

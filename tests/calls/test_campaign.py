@@ -35,6 +35,7 @@ def broken(*changes: Change) -> str:
         (lambda c: c["questions"][2].update(digits=None), "questions.2.digits: say how many"),
         (lambda c: c["answers"][0].update(id="owner"), "'owner': the id is used twice"),
         (lambda c: c["answers"][0].update(id="opt_out"), "'opt_out': the id is used twice"),
+        (lambda c: c["questions"][1].update(give_up="repeat"), "questions.1.give_up: 'repeat' would ask for ever"),
         (lambda c: c.update(colour="red"), "colour"),
         (lambda c: c["questions"][0].update(id="Not an id"), "questions.0.id"),
     ],

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.calls import effects, events
-from appliance.calls.call import Call, ImpossibleEvent, State
+from appliance.calls.call import LAST_WORDS_S, Call, ImpossibleEvent, State
 from appliance.calls.effects import AnyEffect
 from appliance.calls.events import AnyEvent, Engine, Understanding
 from tests.calls.driver import CALL, CAMPAIGN, Driver
@@ -47,6 +47,8 @@ class Watched:
         self.begun = False
         self.concluded = 0
         self.hung_up = False
+        self.gone_at: float | None = None
+        self.waited_s = 0.0
         self.paused = False
         self.hushed: set[int] = set()
         self.last: dict[type, AnyEffect] = {}
@@ -57,6 +59,9 @@ class Watched:
             out = self.call.handle(event, self.now)
         except ImpossibleEvent:
             out = self.call.end_politely("bug", self.now)
+        if isinstance(event, events.HungUp) and self.begun and self.gone_at is None:
+            self.gone_at = self.now
+            assert not any(isinstance(effect, effects.Say | effects.Play) for effect in out)
         self.check(out)
 
     def speak(self, kind: str, frames: int, text: str) -> None:
@@ -69,6 +74,7 @@ class Watched:
             self.timers()
 
     def wait(self, for_s: float) -> None:
+        self.waited_s = for_s + LAST_WORDS_S
         self.now += for_s
         self.timers()
 
@@ -101,6 +107,7 @@ class Watched:
                 case effects.Say(utterance=utterance) | effects.Play(utterance=utterance):
                     assert utterance not in self.hushed
                     assert not self.hung_up
+                    assert self.gone_at is None, "nobody is there to hear it"
                 case effects.Hush(utterance=utterance):
                     self.hushed.add(utterance)
                     self.paused = False
@@ -114,6 +121,8 @@ class Watched:
                     self.hung_up = True
                 case effects.Concluded():
                     self.concluded += 1
+                    # A wait is not punctual: what was due in the middle of one comes at its end.
+                    assert self.gone_at is None or self.now - self.gone_at <= max(LAST_WORDS_S + 0.001, self.waited_s)
                 case effects.TurnTaken(start_s=start_s, end_s=end_s):
                     assert start_s <= end_s
                 case _:
@@ -123,7 +132,10 @@ class Watched:
             assert self.call.deadline is None
         else:
             assert not self.concluded
-            assert self.paused is (self.call.state is State.PAUSED), "a paused playout that nobody resumes is silence for ever"
+            gone = self.call.state is State.LAST_WORDS
+            assert gone or self.paused is (self.call.state is State.PAUSED), (
+                "a paused playout that nobody resumes is silence for ever"
+            )
             assert not self.begun or self.call.deadline is not None
 
 
@@ -208,7 +220,9 @@ def test_a_call_in_a_real_world_ends_with_each_speakers_turns_in_order(
         action(d)
     if hangs_up and d.state is not State.ENDED:
         d.hang_up()
+    ended = d.t
     d.finish()
+    assert not hangs_up or d.t - ended <= LAST_WORDS_S + 0.021
     assert d.outcome is not None
     assert all(turn.text for turn in d.turns)
     assert "impossible_event" not in d.notes

@@ -20,42 +20,44 @@ def say_all(d: Driver, text: str) -> None:
     d.until(lambda: d.t >= end)
 
 
-def into_listening(d: Driver, text: str) -> None:
+def into_listening(d: Driver, text: str, mind_s: float) -> None:
     d.pick_up().listen()
     say_all(d, text)
+    d.mind_s = mind_s
 
 
-def into_deciding(d: Driver, text: str) -> None:
+def into_deciding(d: Driver, text: str, mind_s: float) -> None:
     d.pick_up().listen().says(text)
     d.until(lambda: d.state is State.DECIDING)
+    d.mind_s = mind_s
 
 
-def into_thinking(d: Driver, text: str) -> None:
-    d.mind_s = 0.3
-    d.pick_up().listen().says(text)
+def into_thinking(d: Driver, text: str, mind_s: float) -> None:
+    into_deciding(d, text, mind_s)
     d.until(lambda: d.state is State.THINKING)
 
 
-def into_paused(d: Driver, text: str) -> None:
+def into_paused(d: Driver, text: str, mind_s: float) -> None:
     d.word_lag_s = 2.0  # with its words the interruption would be sure, and the agent not paused but cut
     d.pick_up().run(1.0)
     say_all(d, text)
+    d.mind_s = mind_s
 
 
-def into_phrasing(d: Driver, text: str) -> None:
+def into_phrasing(d: Driver, text: str, mind_s: float) -> None:
     """The caller speaks first, and the greeting is not worded yet."""
     d.mind_s = 2.0
     d.pick_up()
     say_all(d, text)
-    d.mind_s = 0.06
+    d.mind_s = mind_s
 
 
-def into_holding(d: Driver, text: str) -> None:
-    into_thinking(d, text)
+def into_holding(d: Driver, text: str, mind_s: float) -> None:
+    into_thinking(d, text, mind_s)
     d.lose(Engine.SPEECH)
 
 
-WITH_OPEN_WORDS: dict[State, Callable[[Driver, str], None]] = {
+WITH_OPEN_WORDS: dict[State, Callable[[Driver, str, float], None]] = {
     State.LISTENING: into_listening,
     State.DECIDING: into_deciding,
     State.THINKING: into_thinking,
@@ -65,10 +67,10 @@ WITH_OPEN_WORDS: dict[State, Callable[[Driver, str], None]] = {
 }
 
 
-def ended_on(state: State, text: str) -> Driver:
+def ended_on(state: State, text: str, *, mind_s: float = 0.2) -> Driver:
     """The caller has said it in this state, and hung up at once."""
     d = Driver()
-    WITH_OPEN_WORDS[state](d, text)
+    WITH_OPEN_WORDS[state](d, text, mind_s)
     assert d.state is state
     d.hang_up()
     assert d.state is State.LAST_WORDS
@@ -125,16 +127,6 @@ def test_a_hang_up_on_a_paused_agent_tells_how_far_it_came() -> None:
     assert all(turn.cut for turn in d.turns)
 
 
-def test_words_that_interrupt_and_are_hung_up_on_before_anybody_judged_them() -> None:
-    d = Driver().pick_up()
-    d.run(1.0)
-    d.noise(0.1)
-    d.until(lambda: d.state is State.PAUSED)
-    d.send(events.EngineLost(CALL, Engine.MIND))
-    d.board._calls[CALL]._tracker.text = OPT_OUT
-    d.hang_up()
-
-
 def test_a_cough_is_nothing_to_understand() -> None:
     d = Driver().pick_up().listen()
     d.noise(0.2)
@@ -156,12 +148,7 @@ def test_a_silent_caller_who_hangs_up_is_not_waited_for(state: State) -> None:
 
 @pytest.mark.parametrize("state", WITH_OPEN_WORDS)
 def test_a_mind_that_is_late_is_not_waited_for(state: State) -> None:
-    d = Driver()
-    WITH_OPEN_WORDS[state](d, "not interested")
-    d.mind_s = 9.0
-    for asked in d.of(effects.Understand):
-        d._forgotten.add(asked.request)
-    d.hang_up()
+    d = ended_on(state, "not interested", mind_s=9.0)
     hung_up = d.t
     d.finish()
     assert d.outcome == "hung_up"
@@ -174,7 +161,7 @@ def test_a_mind_that_is_late_is_not_waited_for(state: State) -> None:
 def test_a_recognizer_that_is_late_or_dies_is_answered_for_by_its_partial_text(state: State, dies: bool) -> None:
     d = Driver()
     d.final_s = 9.0
-    WITH_OPEN_WORDS[state](d, OPT_OUT)
+    WITH_OPEN_WORDS[state](d, OPT_OUT, 0.2)
     d.run(0.14 if state is State.LISTENING else 0.0)
     assert d.state is state
     d.hang_up()
@@ -201,7 +188,7 @@ def test_the_final_text_of_an_earlier_stretch_is_not_taken_for_the_last_words() 
 @pytest.mark.parametrize("state", WITH_OPEN_WORDS)
 def test_a_mind_that_is_gone_is_not_asked(state: State) -> None:
     d = Driver()
-    WITH_OPEN_WORDS[state](d, "not interested")
+    WITH_OPEN_WORDS[state](d, "not interested", 0.2)
     d.lose(Engine.MIND)
     d.hang_up()
     assert d.outcome == "hung_up"

@@ -34,7 +34,8 @@ def through_telephone(samples: npt.NDArray[np.float64], noise_dbov: float = -55.
     line = np.clip(line, -1, 1)
     law = np.round(np.sign(line) * np.log1p(255 * np.abs(line)) / np.log(256) * 127) / 127
     decoded = np.sign(law) * (256 ** np.abs(law) - 1) / 255
-    return (decoded * 32767).astype("<i2").tobytes()
+    pcm: bytes = (decoded * 32767).astype("<i2").tobytes()
+    return pcm
 
 
 def frames(pcm: bytes) -> list[bytes]:

@@ -99,6 +99,10 @@ def mind(folder: Path) -> WorkerSpec:
     return mind_spec(folder / "mind.sock", ["scripted"])
 
 
+def children(pid: int | None) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @in_loop
 async def test_a_caller_is_heard_and_answered(folder: Path) -> None:
     async with running(speech(folder)) as worker:
@@ -167,9 +171,8 @@ def test_a_killed_worker_is_noticed_at_once_and_comes_back(spec: Callable[[Path]
 @in_loop
 async def test_a_killed_recognizer_takes_the_worker_with_it_and_both_come_back(folder: Path) -> None:
     async with running(quick_speech(folder)) as worker:
-        children = Path(f"/proc/{worker.client.pid}/task/{worker.client.pid}/children").read_text().split()
-        assert len(children) == 1
-        os.kill(int(children[0]), signal.SIGKILL)
+        (child,) = children(worker.client.pid)
+        os.kill(child, signal.SIGKILL)
         async with asyncio.timeout(WAIT_S):
             await worker.lost.wait()
             await worker.back.wait()
@@ -245,9 +248,16 @@ def raw(tmp_path: Path) -> Any:
     worker.end()
 
 
-@pytest.mark.parametrize(
-    "garbage", [b"\xff" * 64, b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\4junk", pack(OpenCall("early")), pack(LOAD) * 2]
-)
+GARBAGE = {
+    "noise": b"\xff" * 64,
+    "http": b"GET / HTTP/1.1\r\n\r\n",
+    "no msgpack": b"\0\0\0\4junk",
+    "too early": pack(OpenCall("early")),
+    "loaded twice": pack(LOAD) * 2,
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE.keys())
 def test_garbage_closes_the_connection_and_the_next_one_is_served(raw: Raw, garbage: bytes) -> None:
     with raw.connect() as bad:
         bad.sendall(garbage)

@@ -57,15 +57,17 @@ class Leg(pj.Call):  # type: ignore[misc]
             frame = np.frombuffer(self.line.came.popleft(), "<i2").astype(np.float32)
             if float(np.sqrt(np.mean(frame**2))) >= LOUD_RMS:
                 self.last_loud_s = now
-        quiet = self.last_loud_s is not None and now - self.last_loud_s >= self.wait_s
-        if self.line.to_say or not (self.first or quiet):
+        if self.line.to_say:
             return
         if not self.lines:
             self.hangup(pj.CallOpParam(True))
-        else:
-            if self.last_loud_s is not None:
-                say("replied", delay_ms=(now - self.last_loud_s) * 1000)
-            self.line.speak(spoken(self.lines.pop(0), "slt"))
+            return
+        quiet = self.last_loud_s is not None and now - self.last_loud_s >= self.wait_s
+        if not (self.first or quiet):
+            return
+        if self.last_loud_s is not None:
+            say("replied", delay_ms=(now - self.last_loud_s) * 1000)
+        self.line.speak(spoken(self.lines.pop(0), "slt"))
         self.first, self.last_loud_s, self.wait_s = False, None, random.uniform(*WAITS_S)
 
 

@@ -22,10 +22,9 @@ from tests.lab.telling import TellingProcess
 NUMBER = "4155550101"
 RTP_PORTS = 32
 AGENT_SAYS = (
-    "Hello. This is Emma from Maple Home Insurance. Do you own your home?",
+    "Hello. Do you own your home?",
     "Is your home insured right now?",
-    "In which month does your policy renew?",
-    "Thank you. That is all I need. Goodbye.",
+    "Goodbye.",
 )
 
 
@@ -81,9 +80,9 @@ def test_a_customer_and_a_phone_talk_and_the_meter_finds_the_phones_delay(
         incoming = agent.wait_for("incoming")
         assert (incoming["name"], incoming["number"]) == (caller_id, NUMBER)
         answered = carrier.process.wait_for("answered")
-        turns = [spoken_turn(carrier.process.wait_for("turn", 20)) for _ in range(3)]
-        assert [turn.text for turn in turns] == ["Yes, I do.", "Yes, it is insured.", "In March."]
-        delays = [agent.wait_for("replied")["delay_ms"] for _ in range(3)]
+        turns = [spoken_turn(carrier.process.wait_for("turn", 20)) for _ in range(2)]
+        assert [turn.text for turn in turns] == ["Yes, I do.", "Yes, it is insured."]
+        delays = [agent.wait_for("replied")["delay_ms"] for _ in range(2)]
         ended = carrier.process.wait_for("ended", 20)
     assert ended["by"] == "agent"
     assert asterisk.voicemail_hits() == []
@@ -94,9 +93,9 @@ def test_a_customer_and_a_phone_talk_and_the_meter_finds_the_phones_delay(
     report = measure(caller, heard, turns, since_s=answered["at"], until_s=ended["at"])
     assert report.discarded == []
     assert report.cut_offs == []
-    # The phone counts from its own ear, behind two jitter buffers; the caller's side sees that path as well.
+    # The phone's ear is cruder, and behind two jitter buffers: the exact test of the meter is its calibration.
     for gap, delay_ms in zip(report.gaps, delays, strict=True):
-        assert delay_ms < gap.gap_ms < delay_ms + 250
+        assert abs(gap.gap_ms - delay_ms) < 150
 
 
 def test_without_a_phone_the_customer_lands_in_the_voicemail_box_and_is_counted(
@@ -126,7 +125,7 @@ def test_a_restarted_dialer_has_forgotten_its_phones(asterisk: Asterisk, tmp_pat
     with phone(asterisk, tmp_path, "Hello.") as agent:
         agent.wait_for("ready")
         asterisk.wait_registered()
-        asterisk.restart(forget=False)
+        asterisk.restart(graceful=True, forget=False)
         assert asterisk.registered()
         assert asterisk.restart() < 5
         assert not asterisk.registered()

@@ -243,6 +243,33 @@ def test_no_answer_after_a_refusal_stays_a_refusal() -> None:
     assert subject.deadline == 950 + REFUSED_RETRY_S
 
 
+def test_a_refusal_that_lasts_is_told_once() -> None:
+    subject = machine()
+    subject.register(0)
+    subject.on_answer(1, 403, "Forbidden", 0)
+    subject.handle_timer(1 + REFUSED_RETRY_S)
+    assert subject.on_answer(902, 403, "Forbidden", 0) == []
+    assert subject.deadline == 902 + REFUSED_RETRY_S
+
+
+def test_a_connection_lost_while_it_was_lost_already_is_no_news() -> None:
+    subject = machine()
+    subject.register(0)
+    subject.handle_timer(3)
+    assert subject.state is State.LOST
+    assert subject.on_transport_lost(3.5) == []
+
+
+def test_a_dialer_that_dies_after_refusing_us_is_probed_again() -> None:
+    subject = machine()
+    subject.register(0)
+    subject.on_answer(0.1, 200, "OK", 300)
+    assert states(subject.on_answer(150, 403, "Forbidden", 0)) == [State.LOST]
+    assert sends(subject.handle_timer(155)) == [SendRegister]
+    assert subject.on_answer(187, 0, "timeout", 0) == []
+    assert subject.handle_timer(187.6) == [SendProbe()]
+
+
 def test_register_twice_is_register_once() -> None:
     subject = machine()
     first = subject.register(0)

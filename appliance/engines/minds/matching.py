@@ -40,15 +40,19 @@ class Phrase(msgspec.Struct, frozen=True):
 
 
 class Match(msgspec.Struct, frozen=True):
-    """`score` 0..1 is the share of the phrase that was heard; `at` are the positions of its words in the sentence."""
+    """`score` 0..1 is the share of the phrase that was heard; `at` are the positions of its words in the sentence.
+
+    `whole`: every word of the phrase was heard, the optional ones too.
+    """
 
     label: str
     score: float
     at: frozenset[int]
+    whole: bool
 
     def explains_more_than(self, other: Match) -> bool:
-        """True when this reading uses every word of the other one, and more."""
-        return self.at > other.at
+        """True when this is heard whole and uses every word of the other reading, and more."""
+        return self.whole and self.at > other.at
 
 
 def vocabulary(phrases: Iterable[Phrase]) -> frozenset[str]:
@@ -102,7 +106,7 @@ def _align(phrase: Phrase, heard: Sequence[str]) -> Match | None:
     score = best_weight / phrase.weight
     if score < phrase.needed or not _negations_agree(phrase, heard, best_at) or _lost_in_talk(phrase, heard, best_at):
         return None
-    return Match(phrase.label, score, frozenset(best_at))
+    return Match(phrase.label, score, frozenset(best_at), whole=len(best_at) == len(phrase.words))
 
 
 def _negations_agree(phrase: Phrase, heard: Sequence[str], at: tuple[int, ...]) -> bool:

@@ -37,8 +37,11 @@ _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 
 # The asked question's share; what can be said at any time keeps nearly all the rest. Strings of digits need the most:
 # every word of the string is a new chance to be taken for talk.
-_FOCUS = {SlotKind.DIGITS: 0.8, SlotKind.NUMBER: 0.7}
+_FOCUS = {SlotKind.DIGITS: 0.9, SlotKind.NUMBER: 0.7}
 _FOCUS_OTHERWISE = 0.5
+# How much of the single words is left to talk that no sentence foresees; measured on digits and on talk that is neither.
+_FILLER_SHARE = {SlotKind.DIGITS: 0.002, SlotKind.NUMBER: 0.05}
+_FILLER_SHARE_OTHERWISE = 0.15
 _STRAY = 0.05  # answers to other questions: callers answer early and late
 
 
@@ -53,6 +56,13 @@ def shares(campaign: Campaign, question: str | None) -> dict[str, float]:
     focus = _FOCUS.get(campaign.question(question).slot, _FOCUS_OTHERWISE)
     others = [i for i in ids if i != question]
     return {EVERYWHERE: 1 - focus - _STRAY, question: focus} | {i: _STRAY / len(others) for i in others}
+
+
+def filler_share(campaign: Campaign, question: str | None) -> float:
+    """The share of unforeseen words after `question`, 0 to 1."""
+    slots = {q.id: q.slot for q in campaign.questions}
+    slot = slots.get(question) if question is not None else None
+    return _FILLER_SHARE.get(slot, _FILLER_SHARE_OTHERWISE) if slot is not None else _FILLER_SHARE_OTHERWISE
 
 
 def groups(campaign: Campaign) -> dict[str, list[Sentence]]:

@@ -25,7 +25,6 @@ from appliance.errors import BackendError
 
 _MODEL_HZ = 16000
 _FILL_DBOV = -55.0
-_FILLER_SHARE = 0.15
 _ANY = "-"  # the search used when no question was asked
 # The cepstral mean of telephone speech in this front end, measured over four voices; the model's own is wideband's.
 _TELEPHONE_CMN = "54.7,4.9,-17.9,8.3,-9.1,-19.7,-3.2,-16.1,-4.4,-6.7,-18.2,-3.7,-9.5"
@@ -59,7 +58,8 @@ class _Language:
         self.models: dict[str, _MemoryFile] = {}
         for question in (_ANY, *(q.id for q in campaign.questions)):
             parts = [(counts[name], share) for name, share in expected.shares(campaign, question).items()]
-            self.models[question] = _MemoryFile(f"{question}.arpa", ngram.arpa(parts, fillers, _FILLER_SHARE))
+            text = ngram.arpa(parts, fillers, expected.filler_share(campaign, question))
+            self.models[question] = _MemoryFile(f"{question}.arpa", text)
 
 
 def _pronunciations(wanted: set[str]) -> tuple[set[str], str]:

@@ -126,6 +126,10 @@ TABLE: list[tuple[str | None, str, str | None, str | None]] = [
     # wants a person
     ("owner", "can I speak to a real person", "human", None),
     ("owner", "let me talk to a human", "human", None),
+    ("owner", "I want to talk to a real person", "human", None),
+    ("owner", "I would like to talk to a person please", "human", None),
+    ("owner", "who am I speaking with please", "who_is_this", None),
+    ("owner", "are you a human being", "robot", None),
     ("owner", "give me a person please", "human", None),
     ("owner", "agent", "human", None),
     ("owner", "operator please", "human", None),

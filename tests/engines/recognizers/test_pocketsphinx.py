@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,12 +75,9 @@ def test_other_talk_does_not_end_a_call(recognizer: PocketsphinxRecognizer) -> N
     """Read sentences have none of the campaign's intents; above all they must not opt anyone out."""
     folder = SPEECH / "read"
     items = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
-    urgent = [
-        item["wav"]
-        for item in [i for i in items if i["length_s"] < 8][:12]
-        if READER.understand(None, heard(recognizer, "owner", recording(str(folder / item["wav"])))).intent
-        in ("opt_out", "human")
-    ]
+    short = [folder / item["wav"] for item in items if item["length_s"] < 8][:12]
+    texts = [heard(recognizer, "owner", recording(path)) for path in short]
+    urgent = [text for text in texts if READER.understand(None, text).intent in ("opt_out", "human")]
     assert len(urgent) <= 1, urgent
 
 
@@ -89,13 +88,14 @@ def test_recorded_digits_are_heard_as_digits(recognizer: PocketsphinxRecognizer)
     items = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()][::9]
     right = total = 0
     for item in items:
-        found = digit_string(heard(recognizer, "phone", recording(str(folder / item["wav"]))).split())
-        right += sum(a == b for a, b in zip(found, item["expect"], strict=False)) if len(found) == len(item["expect"]) else 0
+        found = digit_string(heard(recognizer, "phone", recording(folder / item["wav"])).split())
+        blocks = difflib.SequenceMatcher(None, found, item["expect"], autojunk=False).get_matching_blocks()
+        right += sum(block.size for block in blocks)
         total += len(item["expect"])
-    assert right >= 0.1 * total, f"{right} of {total}"
+    assert right >= 0.5 * total, f"{right} of {total}"
 
 
-def recording(path: str) -> bytes:
+def recording(path: Path) -> bytes:
     samples, rate_hz = soundfile.read(path)
     mono = samples if samples.ndim == 1 else samples[:, 0]
     return through_telephone(np.asarray(soxr.resample(mono, rate_hz, RATE_HZ), np.float64))

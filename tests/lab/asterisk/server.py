@@ -158,8 +158,10 @@ class Asterisk:
         case, as after the dialer's database was repaired.
         """
         began = time.monotonic()
-        if graceful:
+        if graceful and self._process is not None:
             self.cli("core stop now")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
         self.kill()
         if forget:
             for path in (self.home / "db").iterdir():
