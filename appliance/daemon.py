@@ -10,11 +10,13 @@ import asyncio
 import functools
 import logging
 import signal
+from collections import deque
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import assert_never
 
 import msgspec
-import sdnotify
 
 from appliance import __version__
 from appliance.api import wire as api
@@ -31,15 +33,19 @@ from appliance.errors import BackendError
 from appliance.leg import Leg
 from appliance.media_loop import MediaLoop
 from appliance.sip.endpoint import InviteRefused, SipEndpoint
-from appliance.sip.registration import RegistrationChanged
+from appliance.sip.registration import RegistrationChanged, State
 from appliance.store.recordings import Filed
 from appliance.store.store import Store
+from appliance.supervised import Supervised
 
 log = logging.getLogger("sidetone")
 
 RENDER_S = 20.0
 SIP_STOP_S = 3.0
 FAREWELL_S = 8.0  # for the goodbye of calls that outlast the drain
+STALLED_S = 3.0  # a media clock that stands still for so long means that every call is mute
+
+_REGISTRATION_LEVEL = {State.LOST: logging.WARNING, State.REFUSED: logging.ERROR}
 
 
 class ActiveCall(msgspec.Struct):
@@ -59,7 +65,9 @@ class Daemon:
         self._campaign = campaign
         self._loop = asyncio.get_running_loop()
         self._started_at = _iso(datetime.now(UTC))
-        self._switchboard = Switchboard(campaign, lines=settings.capacity.lines, longest_call_s=settings.limits.call_s)
+        self._switchboard = Switchboard(
+            campaign, lines=settings.capacity.lines, longest_call_s=settings.limits.call_s, on_bug=self._bug
+        )
         self._store = Store(
             settings.paths,
             recording=settings.recording.enabled,
@@ -74,7 +82,9 @@ class Daemon:
             happened=self._happened,
             record=self._store.audio,
         )
+        self._supervised = Supervised(alive=self._media_moves)
         self._calls: dict[str, ActiveCall] = {}
+        self._abandoned: set[str] = set()
         self._prompts: dict[str, bytes] = {}
         self._prompt_came = asyncio.Event()
         self._registration = api.Registration()
@@ -85,33 +95,62 @@ class Daemon:
 
     async def run(self) -> int:
         """Start every part, serve, drain, stop. Raises SidetoneError when a part cannot start."""
-        notifier = sdnotify.SystemdNotifier()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._signalled)
-        try:
-            await self._start()
-            notifier.notify("READY=1")
-            log.info("serving %d lines as %s", self._settings.capacity.lines, self._settings.sip.username)
-            await self._stop.wait()
-            notifier.notify("STOPPING=1")
-            await self._drain()
-        finally:
-            await self._shut_down()
-            log.info("stopped")
+        async with AsyncExitStack() as started:
+            started.callback(log.info, "stopped")
+            if await self._before_a_stop(self._start(started)):
+                self._supervised.ready()
+                log.info("ready for %d calls", self._settings.capacity.lines)
+                await self._stop.wait()
+                self._supervised.stopping()
+                await self._drain()
         return 0
 
-    async def _start(self) -> None:
+    async def _start(self, started: AsyncExitStack) -> None:
+        """Start the parts. What is on `started` is stopped again, the last one first, wherever the start ends."""
+        log.info("sidetone %s, campaign '%s'", __version__, self._campaign.name)
         await self._api.start()
+        started.push_async_callback(self._api.stop)
         self._store.start()
-        await asyncio.gather(*(worker.start() for worker in self._workers.values()))
+        started.push_async_callback(asyncio.to_thread, self._store.stop)
+        if self._store.recovered:
+            log.warning("an earlier run left %d calls open; they are closed as technical", self._store.recovered)
+        started.push_async_callback(self._stop_workers)
+        for done in await asyncio.gather(*(worker.start() for worker in self._workers.values()), return_exceptions=True):
+            if isinstance(done, BaseException):
+                raise done
         await self._render_prompts()
+        started.push_async_callback(asyncio.to_thread, self._sip.stop, SIP_STOP_S)
         self._sip.start()
+        started.callback(self._media.stop)
         self._media.start()
         self._sip.register()
 
+    async def _before_a_stop(self, start: Coroutine[None, None, None]) -> bool:
+        """True when `start` is done; it is given up, for False, when a stop is asked for meanwhile: models load slowly."""
+        starting, stopping = self._loop.create_task(start), self._loop.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (starting, stopping):
+                task.cancel()
+            await asyncio.wait((starting, stopping))
+        if not starting.cancelled():
+            starting.result()
+        return not self._stop.is_set()
+
+    async def _stop_workers(self) -> None:
+        await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
+
+    def _media_moves(self) -> bool:
+        beat_at = self._sip.clock.last_beat_at
+        return beat_at is not None and self._loop.time() - beat_at < STALLED_S
+
     async def _drain(self) -> None:
         """No new calls; running ones may finish, and get a goodbye when they take too long."""
-        log.info("draining: %d calls up, at most %.0f s", len(self._calls), self._drain_s)
+        log.info("draining: no new calls; %d are up and may take %.0f s", len(self._calls), self._drain_s)
+        self._store.event("drain", {"calls": len(self._calls), "limit_s": self._drain_s})
         self._api.publish(api.DrainStarted(self._drain_s))
         self._switchboard.drain()
         self._sip.unregister()
@@ -131,13 +170,6 @@ class Daemon:
             return False
         return True
 
-    async def _shut_down(self) -> None:
-        self._media.stop()
-        await asyncio.to_thread(self._sip.stop, SIP_STOP_S)
-        await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
-        await asyncio.to_thread(self._store.stop)
-        await self._api.stop()
-
     def _signalled(self) -> None:
         """The first signal drains, the second cuts the drain short."""
         if self._stop.is_set():
@@ -156,12 +188,28 @@ class Daemon:
         self._do(self._switchboard.handle(event, self._loop.time()))
 
     def _do(self, todo: list[AnyEffect]) -> None:
-        for effect in todo:
-            self._perform(effect)
+        effects_left = deque(todo)
+        while effects_left:
+            effect = effects_left.popleft()
+            try:
+                self._perform(effect)
+            except Exception as bug:  # noqa: BLE001 - the boundary of one call: its bug must not reach the others
+                self._bug(effect.call, bug)
+                effects_left += self._abandon(effect.call)
         if self._timer is not None:
             self._timer.cancel()
         deadline = self._switchboard.deadline
         self._timer = self._loop.call_at(deadline, self._timer_due) if deadline is not None else None
+
+    def _abandon(self, call: str) -> list[AnyEffect]:
+        """What ends a call whose effect could not be performed; nothing the second time, for that is how loops begin."""
+        if call in self._abandoned:
+            return []
+        self._abandoned.add(call)
+        return self._switchboard.abandon(call, self._loop.time())
+
+    def _bug(self, call: str, bug: Exception) -> None:
+        log.error("%s: a bug ends this call", call, exc_info=bug)
 
     def _timer_due(self) -> None:
         self._do(self._switchboard.handle_timer(self._loop.time()))
@@ -237,6 +285,7 @@ class Daemon:
 
     def _engine_lost(self, engine: Engine) -> None:
         log.error("the %s worker is gone with %d calls up", engine.value, len(self._media.legs))
+        self._store.event("engine_lost", {"engine": engine.value})
         if engine is Engine.SPEECH:
             self._media.worker_gone()
         self._do(self._switchboard.engine_lost(engine, self._loop.time()))
@@ -244,6 +293,7 @@ class Daemon:
 
     def _engine_back(self, engine: Engine) -> None:
         log.info("the %s worker is back", engine.value)
+        self._store.event("engine_back", {"engine": engine.value})
         for call in self._switchboard.active:
             self._workers[engine].send(wire.OpenCall(call))
         self._do(self._switchboard.engine_back(engine, self._loop.time()))
@@ -279,14 +329,13 @@ class Daemon:
         for worker in self._workers.values():
             worker.send(wire.CloseCall(call))
         filed = self._store.concluded(effect)
-        filed.add_done_callback(
-            lambda done: self._loop.call_soon_threadsafe(self._filed, effect, done.result())
-        )
+        filed.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._filed, effect, done.result()))
         log.info("%s ended: %s after %.1f s", call, effect.outcome, effect.duration_s)
 
     def _filed(self, effect: effects.Concluded, filed: Filed) -> None:
         """The call's files are complete: only now it has ended for everybody else."""
         self._calls.pop(effect.call, None)
+        self._abandoned.discard(effect.call)
         self._api.publish(
             api.CallEnded(
                 effect.call,
@@ -314,11 +363,17 @@ class Daemon:
                 self._incoming(event)
             case events.MediaStarted() | events.HungUp():
                 self._happened(event)
-            case RegistrationChanged(state=state, detail=detail):
-                self._registration = api.Registration(api.RegistrationState(state.value), detail)
-                self._api.publish(api.RegistrationChanged(self._registration))
+            case RegistrationChanged():
+                self._registration_changed(event)
             case InviteRefused(code=code, reason=reason):
                 log.error("an INVITE was refused by the SIP stack: %d %s; its caller is in the voicemail box", code, reason)
+
+    def _registration_changed(self, event: RegistrationChanged) -> None:
+        log.log(_REGISTRATION_LEVEL.get(event.state, logging.INFO), "%s", event.detail)
+        self._registration = api.Registration(api.RegistrationState(event.state.value), event.detail)
+        self._supervised.says(event.detail)
+        self._store.event("registration", {"state": event.state.value, "detail": event.detail})
+        self._api.publish(api.RegistrationChanged(self._registration))
 
     def _incoming(self, event: events.Incoming) -> None:
         media = self._sip.media(event.call)
@@ -329,6 +384,7 @@ class Daemon:
         self._calls[event.call] = ActiveCall(event.caller_name, event.caller_number, _iso(now))
         for worker in self._workers.values():
             worker.send(wire.OpenCall(event.call))
+        log.info("%s began", event.call)
         self._store.call_started(event, now)
         self._api.publish(api.CallStarted(event.call, event.caller_name, event.caller_number, _iso(now)))
         self._happened(event)

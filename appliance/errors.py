@@ -25,8 +25,11 @@ class ConfigError(SidetoneError):
     def __init__(self, source: str, problems: list[str], *, hint: str = "") -> None:
         self.source = source
         self.problems = problems
-        lines = [f"{source}: {len(problems)} problem{'s' if len(problems) != 1 else ''}"]
-        super().__init__("\n".join(lines + [f"  {p}" for p in problems]), hint=hint)
+        if len(problems) == 1:
+            message = f"{source}: {problems[0]}"
+        else:
+            message = "\n".join([f"{source}: {len(problems)} problems", *(f"  {p}" for p in problems)])
+        super().__init__(message, hint=hint)
 
 
 class BackendError(SidetoneError):

@@ -2,82 +2,35 @@
 
 from __future__ import annotations
 
-import enum
 from typing import assert_never
-
-import msgspec
 
 from appliance.audio.formats import RATE_HZ
 from appliance.calls import dialogue, effects, events
+from appliance.calls.agent import TAKE_BACK_S, Agent
 from appliance.calls.bargein import BargeIn, Verdict, is_backchannel
-from appliance.calls.campaign import BUILTIN_OUTCOME, Builtin, Campaign, clauses
-from appliance.calls.dialogue import Decision, Position
-from appliance.calls.effects import Act, ActKind, AnyEffect, Prompt, Speaker
+from appliance.calls.caller import Caller, CallerTurn
+from appliance.calls.campaign import BUILTIN_OUTCOME, Builtin, Campaign
+from appliance.calls.dialogue import Decision
+from appliance.calls.effects import Act, ActKind, AnyEffect, Prompt
 from appliance.calls.events import AnyEvent, Engine
-from appliance.calls.turns import SpeechTracker, hold_s
+from appliance.calls.states import ImpossibleEvent, State
+from appliance.calls.timers import (
+    ENDING_S,
+    FINAL_S,
+    GIVE_UP_S,
+    HANG_UP_S,
+    HOLD_AGAIN_S,
+    LAST_WORDS_S,
+    MEDIA_S,
+    NO_INPUT_S,
+    Timer,
+    Timers,
+)
+from appliance.calls.turns import hold_s
 from appliance.calls.utterance import Utterance
 
-MEDIA_S = 10.0  # from the 200 OK to the first frame
-NO_INPUT_S = 6.0
-FINAL_S = 0.5  # the recognizer's last word; after that its partial text has to do
-SLOW_S = 0.7  # the caller has waited so long for a sound of us: say something human
-HOLD_AGAIN_S = 6.0
-GIVE_UP_S = 12.0
-HANG_UP_S = 5.0  # for the BYE's answer
-ENDING_S = 30.0
-TAKE_BACK_S = 0.3  # so little of a reply heard: the caller was not done, and both pieces are one turn
-LAST_WORDS_S = 1.0  # the caller has hung up on a sentence: what it meant may still be an opt-out
-TAIL_S = 1.0  # listening noises this near to the end of a question are its answer
 NOISE_S = 0.3  # a wordless stretch shorter than this was none
-
-
 PARTING_WISHES = frozenset({Builtin.OPT_OUT, Builtin.NOT_INTERESTED, Builtin.HUMAN})
-
-
-class State(enum.Enum):
-    RINGING = "ringing"
-    LISTENING = "listening"
-    DECIDING = "deciding"  # the turn is over, the recognizer's final text is awaited
-    THINKING = "thinking"  # the mind is asked what it means
-    PHRASING = "phrasing"  # the mind is asked for words, none has come
-    SPEAKING = "speaking"
-    PAUSED = "paused"  # the caller may be interrupting
-    HOLDING = "holding"  # speech is gone: the daemon's own lines are all there is
-    ENDING = "ending"  # the last words are on their way
-    HANGING_UP = "hanging_up"
-    LAST_WORDS = "last_words"  # the caller is gone; what they said last is still being understood
-    ENDED = "ended"
-
-
-class Timer(enum.Enum):
-    MEDIA = "media"
-    NO_INPUT = "no_input"
-    FINAL = "final"
-    SLOW = "slow"
-    GIVE_UP = "give_up"
-    MAX_CALL = "max_call"
-    ENDING = "ending"
-    HANG_UP = "hang_up"
-    LAST_WORDS = "last_words"
-
-
-class ImpossibleEvent(Exception):
-    """An event that cannot follow what came before: a bug in the shell or here. Ends this call only."""
-
-    def __init__(self, event: AnyEvent, state: State) -> None:
-        self.event_type = type(event).__name__
-        self.state = state
-        super().__init__(f"{self.event_type} in state {state.value}")
-
-
-class CallerTurn(msgspec.Struct, frozen=True):
-    """What the caller said, not yet in the transcript while our reply may still be taken back."""
-
-    start_samples: int
-    end_samples: int
-    text: str
-    spoken_samples: int
-    cut: bool = False  # the call ended before it did
 
 
 class Call:
@@ -90,22 +43,14 @@ class Call:
         self._longest_s = longest_s
         self._busy = busy
         self._lost = set(lost)
-        self._timers: dict[Timer, float] = {}
-        self._tracker = SpeechTracker()
+        self._timers = Timers()
+        self._caller = Caller(call)
+        self._agent = Agent(call, campaign)
         self._bargein = BargeIn()
         self._position = dialogue.opening(campaign).position
         self._numbers = 0  # requests, utterances and turns share one sequence: a number names one thing in a journal
         self._asked: effects.Understand | effects.Phrase | None = None  # what the mind owes us
-        self._utterance: Utterance | None = None
-        self._filler: Utterance | None = None
         self._waiting: tuple[Act, ...] | None = None  # to be said when speech is back
-        self._caller: CallerTurn | None = None
-        self._before: Position | None = None  # where to go back to if the caller goes on; None once it is too late for that
-        self._earlier_text = ""  # of the piece that was taken back
-        self._reply_gap_from: int | None = None
-        self._final: int | None = None  # the turn whose final text is awaited; row texts are of the old stretch till then
-        self._discard: set[int] = set()
-        self._disclosure_owed = False
         self._outcome: str | None = None
         self._media_at: float | None = None
         self._duration_s = 0.0
@@ -113,7 +58,7 @@ class Call:
     @property
     def deadline(self) -> float | None:
         """When `handle_timer` wants to be called, monotonic seconds."""
-        return min(self._timers.values(), default=None)
+        return self._timers.deadline
 
     def handle(self, event: AnyEvent, now: float) -> list[AnyEffect]:
         """One event. A late one on an ended call is nothing; raises ImpossibleEvent on one that cannot be."""
@@ -131,13 +76,14 @@ class Call:
             case events.HungUp():
                 return self._hung_up(event, now)
             case events.Transcribed():
-                return self._transcribed(event.turn, event.text, now)
+                return self._final_text(event.text, now) if self._caller.answers(event.turn) else []
             case events.Understood():
                 return self._understood(event, now)
             case events.Phrased():
                 return self._phrased(event, now)
             case events.Voiced():
-                return self._voiced(event, now)
+                self._agent.voiced(event)
+                return []
             case events.EngineLost():
                 return self._engine_lost(event.engine, now)
             case events.EngineBack():
@@ -149,13 +95,7 @@ class Call:
 
     def handle_timer(self, now: float) -> list[AnyEffect]:
         """Do what is due by `now`."""
-        due = [t for t, when in self._timers.items() if when <= now]
-        out: list[AnyEffect] = []
-        for timer in due:
-            if self._timers.get(timer, now + 1) <= now:  # an earlier one may have stopped it or armed it anew
-                del self._timers[timer]
-                out += self._timer(timer, now)
-        return out
+        return [effect for timer in self._timers.due(now) for effect in self._timer(timer, now)]
 
     def end_politely(self, why: str, now: float) -> list[AnyEffect]:
         """Say goodbye with the daemon's own line and hang up; also the way out of a bug."""
@@ -168,35 +108,35 @@ class Call:
             return out + self._hang_up(now)
         out += self._nothing_more() + self._forget()
         self._outcome = self._outcome or "technical"
-        return out + self._play(Prompt.GOODBYE, now) + self._enter_ending(now)
+        return out + self._agent.play(Prompt.GOODBYE, self._next()) + self._enter_ending(now)
 
     # Life cycle ------------------------------------------------------------------------------------------------------
 
     def _incoming(self, event: events.Incoming, now: float) -> list[AnyEffect]:
         if self._timers or self._media_at is not None:
             raise ImpossibleEvent(event, self.state)
-        self._timers[Timer.MEDIA] = now + MEDIA_S
-        self._timers[Timer.MAX_CALL] = now + self._longest_s
+        self._timers.arm(Timer.MEDIA, now + MEDIA_S)
+        self._timers.arm(Timer.MAX_CALL, now + self._longest_s)
         out: list[AnyEffect] = [effects.Answer(self.id)]
         if not self._busy:
             # Worded while the 200 OK travels: the greeting is the one reply whose moment is known beforehand.
             out += self._phrase(dialogue.opening(self._campaign).acts, now)
-            self._stop_waiting()
+            self._timers.stop_waiting()
             self.state = State.RINGING
         return out
 
     def _media_started(self, event: events.MediaStarted, now: float) -> list[AnyEffect]:
         if self.state is State.HANGING_UP and self._media_at is None:
             return []  # it crossed our BYE
-        if self._timers.pop(Timer.MEDIA, None) is None:
+        if not self._timers.stop(Timer.MEDIA):
             raise ImpossibleEvent(event, self.state)
         self._media_at = now
         if self._busy:
             self._outcome = "busy"
-            return self._play(Prompt.BUSY, now) + self._enter_ending(now)
+            return self._agent.play(Prompt.BUSY, self._next()) + self._enter_ending(now)
         if Engine.SPEECH in self._lost:
             return self._hold_for_speech(now)
-        self._wait(now)
+        self._timers.wait(now)
         return self._say_all(now)
 
     def _hung_up(self, event: events.HungUp, now: float) -> list[AnyEffect]:
@@ -217,37 +157,36 @@ class Call:
         if isinstance(self._asked, effects.Understand):
             out += self._nothing_more()
         elif self.state is State.DECIDING:
-            out += self._cut_filler()
-        elif self._tracker.active and self.state in (State.LISTENING, State.PHRASING, State.PAUSED):
+            out += self._agent.line_over(cut=True)
+        elif self._caller.tracker.active and self.state in (State.LISTENING, State.PHRASING, State.PAUSED):
             if self.state is not State.LISTENING:
-                out += self._caller_gone()
-            out += [*_in_order(self._cut_filler() + self._cut_utterance()), *self._forget()]
+                out += self._caller.gone()
+            out += [*_in_order(self._agent.cut()), *self._forget()]
             out += self._close_stretch(now, cut=True)
         else:
             return None
-        self._timers = {Timer.LAST_WORDS: now + LAST_WORDS_S}
-        if self._final is not None:
-            self._timers[Timer.FINAL] = now + FINAL_S
+        self._timers.only(Timer.LAST_WORDS, now + LAST_WORDS_S)
+        if self._caller.final is not None:
+            self._timers.arm(Timer.FINAL, now + FINAL_S)
         self.state = State.LAST_WORDS
         return out
 
     def _conclude(self, outcome: str) -> list[AnyEffect]:
-        out = self._caller_gone() + self._forget()
+        out = self._caller.gone() + self._forget()
         self._timers.clear()
         self.state = State.ENDED
         return [*out, effects.Concluded(self.id, outcome, dict(self._position.slots), round(self._duration_s, 3))]
 
     def _hang_up(self, now: float) -> list[AnyEffect]:
         out = self._forget()
-        self._utterance = None
-        self._timers = {Timer.HANG_UP: now + HANG_UP_S}
+        self._agent.utterance = None
+        self._timers.only(Timer.HANG_UP, now + HANG_UP_S)
         self.state = State.HANGING_UP
         return [*out, effects.HangUp(self.id)]
 
     def _enter_ending(self, now: float) -> list[AnyEffect]:
-        for timer in (Timer.NO_INPUT, Timer.SLOW, Timer.GIVE_UP, Timer.FINAL, Timer.MAX_CALL):
-            self._timers.pop(timer, None)
-        self._timers[Timer.ENDING] = now + ENDING_S
+        self._timers.stop(Timer.NO_INPUT, Timer.SLOW, Timer.GIVE_UP, Timer.FINAL, Timer.MAX_CALL)
+        self._timers.arm(Timer.ENDING, now + ENDING_S)
         self.state = State.ENDING
         return []
 
@@ -257,7 +196,7 @@ class Call:
                 self._outcome = "technical"
                 return [self._note("no_media"), *self._hang_up(now)]
             case Timer.NO_INPUT:
-                self._before = self._position
+                self._caller.before = self._position
                 return self._decided(dialogue.on_no_input(self._position), now)
             case Timer.FINAL:
                 return [self._note("final_late"), *self._final_text("", now)]
@@ -279,102 +218,76 @@ class Call:
     # The caller speaks -----------------------------------------------------------------------------------------------
 
     def _heard(self, row: events.Heard, now: float) -> list[AnyEffect]:
-        if self._final is not None and row.text is not None:
-            row = msgspec.structs.replace(row, text=None)
-        self._bargein.hear(row, self._tracker)
+        self._bargein.hear(self._caller.row(row), self._caller.tracker)
         match self.state:
             case State.LISTENING:
                 return self._listen(now)
             case State.DECIDING | State.THINKING | State.PHRASING:
-                return self._take_back(now) if self._tracker.active and self._before is not None else []
+                return self._take_back(now) if self._caller.tracker.active and self._caller.before is not None else []
             case State.SPEAKING | State.PAUSED if self._outcome is None:
-                return self._barge(self._bargein.judge(self._tracker), now)
+                return self._barge(self._bargein.judge(self._caller.tracker), now)
             case _:
                 return []
 
     def _listen(self, now: float) -> list[AnyEffect]:
-        if not self._tracker.active:
-            self._timers.setdefault(Timer.NO_INPUT, now + NO_INPUT_S)
+        if not self._caller.tracker.active:
+            self._timers.keep(Timer.NO_INPUT, now + NO_INPUT_S)
             return []
-        self._timers.pop(Timer.NO_INPUT, None)
+        self._timers.stop(Timer.NO_INPUT)
         question = self._campaign.question(self._position.question)
-        if not self._tracker.ended(question):
+        if not self._caller.tracker.ended(question):
             return []
         why = self._note(
             "end_of_turn",
-            silence_s=round(self._tracker.silence_s, 3),
-            hold_s=hold_s(question, self._tracker.text),
-            words=len(self._tracker.text.split()),
+            silence_s=round(self._caller.tracker.silence_s, 3),
+            hold_s=hold_s(question, self._caller.tracker.text),
+            words=len(self._caller.tracker.text.split()),
             slot=question.slot.value,
         )
         return [why, *self._close_stretch(now)]
 
     def _close_stretch(self, now: float, *, cut: bool = False) -> list[AnyEffect]:
-        t = self._tracker
-        earlier = self._caller
-        self._caller = CallerTurn(
-            earlier.start_samples if earlier else t.onset_samples,
-            t.last_speech_samples,
-            " ".join(x for x in (earlier.text if earlier else "", t.text) if x),
-            t.speech_samples + (earlier.spoken_samples if earlier else 0),
-            cut,
-        )
-        # After a stretch without end, what follows is more of it: no reason to take the reply back.
-        self._before = None if t.too_long else self._position
-        self._earlier_text = earlier.text if earlier else ""
-        self._final = self._next()
-        t.clear()
+        finalize = self._caller.close_stretch(self._next(), self._position, cut=cut)
+        self._agent.replies_to = self._caller.tracker.last_speech_samples
         self.state = State.DECIDING
-        self._timers[Timer.FINAL] = now + FINAL_S
-        self._wait(now)
-        self._reply_gap_from = self._caller.end_samples
-        return [effects.Finalize(self.id, self._final)]
-
-    def _transcribed(self, turn: int, text: str, now: float) -> list[AnyEffect]:
-        if turn in self._discard:
-            self._discard.discard(turn)
-            self._final = None if self._final == turn else self._final
-            return []
-        return self._final_text(text, now) if turn == self._final else []
+        self._timers.arm(Timer.FINAL, now + FINAL_S)
+        self._timers.wait(now)
+        return [finalize]
 
     def _final_text(self, text: str, now: float) -> list[AnyEffect]:
-        self._final = None
-        self._timers.pop(Timer.FINAL, None)
-        if self.state not in (State.DECIDING, State.LAST_WORDS) or self._caller is None:
+        self._timers.stop(Timer.FINAL)
+        turn = self._caller.final_text(text)
+        if turn is None or self.state not in (State.DECIDING, State.LAST_WORDS):
             return []
-        if text:
-            whole = " ".join(x for x in (self._earlier_text, text) if x)
-            self._caller = msgspec.structs.replace(self._caller, text=whole)
         if self.state is State.LAST_WORDS:
-            return self._understand(self._caller.text) if self._caller.text else self._conclude("hung_up")
-        if not self._caller.text:
-            return self._wordless(self._caller, now)
+            return self._understand(turn.text) if turn.text else self._conclude("hung_up")
+        if not turn.text:
+            return self._wordless(turn, now)
         self.state = State.THINKING
-        self._wait(now)
-        return self._understand(self._caller.text)
+        self._timers.wait(now)
+        return self._understand(turn.text)
 
     def _wordless(self, turn: CallerTurn, now: float) -> list[AnyEffect]:
         if turn.spoken_samples / RATE_HZ < NOISE_S:
-            self._caller = self._before = self._reply_gap_from = None
+            self._caller.noise()
+            self._agent.replies_to = None
             return [self._note("noise"), *self._start_listening(now)]
         return self._decided(dialogue.on_nothing_understood(self._campaign, self._position), now)
 
     def _take_back(self, now: float) -> list[AnyEffect]:
         """The caller goes on before we were heard: both pieces are one turn."""
         out: list[AnyEffect] = [self._note("take_back", state=self.state.value)]
-        if self.state is State.DECIDING and self._final is not None:
-            # The text of the closed stretch is on its way; until it is here, the partial stands for it.
-            self._discard.add(self._final)
+        self._caller.discard_final()
         # So little of us was heard that it is no turn: the transcript has the caller's, whole.
-        out += [e for e in self._cut_utterance() + self._cut_filler() if not isinstance(e, effects.TurnTaken)]
+        out += [e for e in self._agent.cut() if not isinstance(e, effects.TurnTaken)]
         out += self._forget()
-        if self._before is not None and self._before != self._position:
-            self._position = self._before
+        before, self._caller.before = self._caller.before, None
+        if before is not None and before != self._position:
+            self._position = before
             out.append(effects.Expect(self.id, self._position.question))
-        self._before = None
         self._outcome = None
-        self._stop_waiting()
-        self._timers.pop(Timer.FINAL, None)
+        self._timers.stop_waiting()
+        self._timers.stop(Timer.FINAL)
         self.state = State.LISTENING
         return out
 
@@ -384,60 +297,39 @@ class Call:
                 return []
             case Verdict.PAUSE:
                 self.state = State.PAUSED
-                self._stop_waiting()  # from here on it is we who wait
+                self._timers.stop_waiting()  # from here on it is we who wait
                 return [effects.Pause(self.id), self._note("barge_pause")]
-            case Verdict.RESUME if self._answered_early():
-                out = [self._note("answered_early"), *self._caller_gone(), *self._cut_filler(), *self._cut_utterance()]
+            case Verdict.RESUME if self._caller.tracker.text and self._agent.nearly_asked:
                 self.state = State.LISTENING
-                return out
+                return [self._note("answered_early"), *self._caller.gone(), *self._agent.cut()]
             case Verdict.RESUME:
-                return [*self._resume(now), self._note("barge_resume"), *self._drop_stretch()]
+                return [*self._resume(now), self._note("barge_resume"), self._caller.drop_stretch(self._next())]
             case Verdict.COMMIT:
-                utterance = self._utterance
-                heard_s = utterance.played_samples / RATE_HZ if utterance else 0.0
+                utterance = self._agent.utterance
+                heard_s = utterance.played_s if utterance else 0.0
                 note = self._note("barge_commit", heard_s=round(heard_s, 3))
-                if heard_s < TAKE_BACK_S and self._before is not None:
+                if heard_s < TAKE_BACK_S and self._caller.before is not None:
                     return [note, *self._take_back(now)]
-                out = [note, *self._caller_gone(), *self._cut_filler(), *self._cut_utterance(), *self._forget()]
                 self.state = State.LISTENING
-                return out
+                return [note, *self._caller.gone(), *self._agent.cut(), *self._forget()]
             case _:
                 assert_never(verdict)
-
-    def _answered_early(self) -> bool:
-        """A "yes" over the last words of a question is its answer, not a listening noise."""
-        utterance = self._utterance
-        return (
-            utterance is not None
-            and bool(self._tracker.text)
-            and utterance.acts[-1].kind in (ActKind.ASK, ActKind.REASK)
-            and utterance.all_voiced
-            and utterance.left_s <= TAIL_S
-            and utterance.played_samples / RATE_HZ >= TAKE_BACK_S
-        )
 
     def _resume(self, now: float) -> list[AnyEffect]:
         self.state = State.SPEAKING
         self._bargein.reset()
-        self._tracker.clear()
-        if self._utterance is not None and not self._utterance.all_voiced:
-            self._wait(now)
+        self._caller.tracker.clear()
+        if self._agent.utterance is not None and not self._agent.utterance.all_voiced:
+            self._timers.wait(now)
         return [effects.Resume(self.id)]
-
-    def _drop_stretch(self) -> list[AnyEffect]:
-        """Start the recognizer afresh: what it has heard so far is not part of an answer."""
-        turn = self._next()
-        self._discard.add(turn)
-        self._final = turn
-        return [effects.Finalize(self.id, turn)]
 
     def _start_listening(self, now: float) -> list[AnyEffect]:
         self.state = State.LISTENING
-        self._stop_waiting()
-        self._timers[Timer.NO_INPUT] = now + NO_INPUT_S
-        stale = self._tracker.text and not self._tracker.active
-        self._tracker.clear()
-        return self._drop_stretch() if stale else []
+        self._timers.stop_waiting()
+        self._timers.arm(Timer.NO_INPUT, now + NO_INPUT_S)
+        stale = self._caller.tracker.text and not self._caller.tracker.active
+        self._caller.tracker.clear()
+        return [self._caller.drop_stretch(self._next())] if stale else []
 
     # The mind answers ------------------------------------------------------------------------------------------------
 
@@ -472,36 +364,24 @@ class Call:
         return self._phrase(decision.acts, now)
 
     def _phrase(self, acts: tuple[Act, ...], now: float) -> list[AnyEffect]:
-        self._timers.pop(Timer.NO_INPUT, None)
-        acts = self._with_disclosure(acts)
+        self._timers.stop(Timer.NO_INPUT)
+        acts = self._agent.owing(acts)
         request = effects.Phrase(self.id, self._next(), acts)
-        self._utterance = Utterance(self._next(), request.request, acts)
+        self._agent.utterance = Utterance(self._next(), request.request, acts)
         self.state = State.PHRASING
         out: list[AnyEffect] = []
         if any(act.kind in (ActKind.ASK, ActKind.REASK) for act in acts):
             out.append(effects.Expect(self.id, self._position.question))
-        self._wait(now)
+        self._timers.wait(now)
         return out + self._ask(request)
 
-    def _with_disclosure(self, acts: tuple[Act, ...]) -> tuple[Act, ...]:
-        """A disclosure that was cut is owed: it comes first, unless these are the last words."""
-        kinds = {act.kind for act in acts}
-        if ActKind.GREET in kinds or ActKind.DISCLOSE in kinds:
-            self._disclosure_owed = False
-        elif self._disclosure_owed and ActKind.CLOSE not in kinds:
-            self._disclosure_owed = False
-            return (Act(ActKind.DISCLOSE), *acts)
-        return acts
-
     def _phrased(self, event: events.Phrased, now: float) -> list[AnyEffect]:
-        utterance = self._utterance
+        utterance = self._agent.utterance
         if utterance is None or not isinstance(self._asked, effects.Phrase) or event.request != self._asked.request:
             return []
         if not event.text and not event.last:
             return []
-        if event.text:
-            utterance.clauses.append(event.text)
-        utterance.worded = event.last
+        self._agent.worded(utterance, event.text, event.last)
         if event.last:
             self._asked = None
         if self.state is State.RINGING:
@@ -513,16 +393,12 @@ class Call:
 
     def _say_all(self, now: float) -> list[AnyEffect]:
         """Everything worded so far, once it can be heard."""
-        utterance = self._utterance
+        utterance = self._agent.utterance
         self.state = State.PHRASING
         if utterance is None or not utterance.clauses:
             return self._said(now) if self._asked is None else []
         self._begin_speaking()
-        final = len(utterance.clauses) - 1
-        return [
-            effects.Say(self.id, utterance.number, i, text, utterance.worded and i == final)
-            for i, text in enumerate(utterance.clauses)
-        ]
+        return self._agent.say(utterance)
 
     def _begin_speaking(self) -> None:
         if self.state is State.PHRASING:
@@ -531,41 +407,30 @@ class Call:
 
     # We speak --------------------------------------------------------------------------------------------------------
 
-    def _voiced(self, event: events.Voiced, now: float) -> list[AnyEffect]:
-        for utterance in (self._utterance, self._filler):
-            if utterance is not None and utterance.number == event.utterance:
-                utterance.voiced(event.clause, event.samples)
-        return []
-
     def _played(self, event: events.Played, now: float) -> list[AnyEffect]:
-        if self._filler is not None and event.utterance == self._filler.number:
-            return self._filler_played(self._filler, event, now)
-        utterance = self._utterance
+        if self._agent.line is not None and event.utterance == self._agent.line.number:
+            return self._line_played(self._agent.line, event, now)
+        utterance = self._agent.utterance
         if utterance is None or event.utterance != utterance.number or self.state not in (State.SPEAKING, State.PAUSED):
             return []
         out: list[AnyEffect] = []
-        if event.samples > utterance.played_samples:
-            self._stop_waiting()
+        if self._agent.left(utterance, event):
+            self._timers.stop_waiting()
             if self.state is State.SPEAKING and not utterance.all_voiced:
-                self._wait(now)  # the rest still has to come: the engines may stall in the middle of a sentence too
-            utterance.played(event.samples, event.at_samples)
-            self._measure_gap(utterance)
-            if event.samples / RATE_HZ >= TAKE_BACK_S:
-                out += self._caller_gone()
+                self._timers.wait(now)  # the rest still has to come: the engines may stall in the middle of a sentence too
+            if utterance.played_s >= TAKE_BACK_S:
+                out += self._caller.gone()
         if event.finished:
             out += self._said(now)
         return out
 
     def _said(self, now: float) -> list[AnyEffect]:
         """The utterance has left to its end."""
-        utterance, spoken_over = self._utterance, self.state is State.PAUSED
-        self._utterance = None
-        out = self._caller_gone() + (self._agent_turn(utterance) if utterance is not None else [])
-        self._stop_waiting()
+        utterance, spoken_over = self._agent.utterance, self.state is State.PAUSED
+        out: list[AnyEffect] = [*self._caller.gone(), *self._agent.over(cut=False)]
+        self._timers.stop_waiting()
         if spoken_over:
             out.append(effects.Resume(self.id))
-        if utterance is not None:
-            self._note_disclosure(utterance, whole=bool(utterance.clauses))
         if utterance is not None and not utterance.worded:
             return out + self._forget() + self._phrase(utterance.acts, now)  # the mind died in the middle: all of it again
         if self._outcome is not None:
@@ -578,67 +443,16 @@ class Call:
             return out
         return out + self._start_listening(now)
 
-    def _cut_utterance(self) -> list[AnyEffect]:
-        utterance, self._utterance = self._utterance, None
-        if utterance is None:
-            return []
-        self._note_disclosure(utterance, whole=False)
-        hush = [effects.Hush(self.id, utterance.number)] if utterance.clauses else []
-        return [*self._agent_turn(utterance, cut=True), *hush]
-
-    def _note_disclosure(self, utterance: Utterance, *, whole: bool) -> None:
-        """It is owed until it has left to its last clause, in however many pieces."""
-        greeting = self._campaign.greeting
-        lines = {
-            ActKind.BACK: self._campaign.lines.back,
-            ActKind.GREET: f"{greeting.hello} {greeting.disclosure}",
-            ActKind.DISCLOSE: greeting.disclosure,
-        }
-        needed = 0
-        for act in utterance.acts:
-            needed += len(clauses(lines.get(act.kind, "")))
-            if act.kind in (ActKind.GREET, ActKind.DISCLOSE):
-                self._disclosure_owed = not whole and utterance.heard_clauses < needed
-
-    def _agent_turn(self, utterance: Utterance, *, cut: bool = False) -> list[AnyEffect]:
-        text = utterance.heard_text() if cut else utterance.text()
-        if not utterance.started or not text:
-            return []
-        times = (utterance.started_s, utterance.ended_s)
-        return [self._turn(Speaker.AGENT, text, *times, gap_ms=utterance.gap_ms, cut=cut)]
-
     def _nothing_more(self) -> list[AnyEffect]:
         """Cut whoever speaks; what was said and heard till now becomes history."""
-        return [*self._caller_gone(), *_in_order(self._cut_filler() + self._cut_utterance() + self._stretch_gone())]
+        return [
+            *self._caller.gone(),
+            *_in_order(self._agent.cut() + self._stretch_gone()),
+        ]
 
     def _stretch_gone(self) -> list[AnyEffect]:
-        """What the caller is just saying becomes history as it stands: nobody waits for its end."""
-        t = self._tracker
-        out: list[AnyEffect] = []
-        if t.active and t.text and not (self.state is State.PAUSED and is_backchannel(t.text)):
-            times = (t.onset_samples / RATE_HZ, t.last_speech_samples / RATE_HZ)
-            out.append(self._turn(Speaker.CALLER, t.text, *times, cut=True))
-        t.clear()
-        return out
-
-    def _caller_gone(self) -> list[AnyEffect]:
-        """What the caller said becomes history: our reply to it is being heard, or there is none to come."""
-        turn, self._caller, self._before = self._caller, None, None
-        out: list[AnyEffect] = []
-        if turn is not None and turn.text:
-            times = (turn.start_samples / RATE_HZ, turn.end_samples / RATE_HZ)
-            out.append(self._turn(Speaker.CALLER, turn.text, *times, cut=turn.cut))
-        return out
-
-    def _turn(
-        self, who: Speaker, text: str, start_s: float, end_s: float, *, gap_ms: float | None = None, cut: bool = False
-    ) -> effects.TurnTaken:
-        return effects.TurnTaken(self.id, who, text, round(start_s, 3), round(end_s, 3), gap_ms, cut)
-
-    def _measure_gap(self, utterance: Utterance) -> None:
-        if self._reply_gap_from is not None:
-            utterance.gap_ms = round(utterance.started_s * 1000 - self._reply_gap_from * 1000 / RATE_HZ, 1)
-            self._reply_gap_from = None
+        noise = self.state is State.PAUSED and is_backchannel(self._caller.tracker.text)
+        return [*self._caller.stretch_gone(but=noise)]
 
     # Engines die -----------------------------------------------------------------------------------------------------
 
@@ -651,7 +465,7 @@ class Call:
         """A mind that owes an answer has its SLOW timer running. Half a sentence is said, and later all of it again."""
         if self.state is State.LAST_WORDS:
             return self._conclude("hung_up")
-        utterance = self._utterance
+        utterance = self._agent.utterance
         if utterance is None or utterance.worded:
             return []
         if self.state is State.RINGING:
@@ -665,78 +479,58 @@ class Call:
         if self.state in (State.RINGING, State.HOLDING, State.ENDING, State.HANGING_UP, State.LAST_WORDS):
             return []  # what is said here is not the engine's
         if self.state is not State.DECIDING:
-            self._final = None
-        self._discard.clear()
-        utterance = self._utterance
+            self._caller.final = None
+        self._caller.texts_lost()
+        utterance = self._agent.utterance
         if utterance is not None and utterance.all_voiced:
             # All of it is in the playout already, and nobody is there to tell an interruption.
             return self._resume(now) if self.state is State.PAUSED else []
         return self._hold_for_speech(now)
 
     def _hold_for_speech(self, now: float) -> list[AnyEffect]:
-        utterance = self._utterance
+        utterance = self._agent.utterance
         self._waiting = utterance.acts if utterance is not None else None
         out: list[AnyEffect] = []
-        if self.state is State.DECIDING and self._caller is not None and self._caller.text:
+        turn = self._caller.turn
+        if self.state is State.DECIDING and turn is not None and turn.text:
             # The final text died with the engine; the partial one is what the caller will be answered to.
-            self._wait(now)
-            out += self._understand(self._caller.text)
-        out += self._caller_gone() + self._cut_utterance() + self._stretch_gone()
+            self._timers.wait(now)
+            out += self._understand(turn.text)
+        out += self._caller.gone() + self._agent.over(cut=True) + self._stretch_gone()
         if isinstance(self._asked, effects.Phrase):
             out += self._forget()
-        for timer in (Timer.NO_INPUT, Timer.FINAL):
-            self._timers.pop(timer, None)
-        self._final = None
+        self._timers.stop(Timer.NO_INPUT, Timer.FINAL)
+        self._caller.final = None
         self.state = State.HOLDING
         return out + self._hold(now)
 
     def _slow(self, now: float) -> list[AnyEffect]:
         """The caller has waited for long enough for a sound of us."""
-        utterance = self._utterance
+        utterance = self._agent.utterance
         if self.state is not State.SPEAKING or utterance is None or not utterance.started:
             return self._hold(now)
         # It stopped half-way, and a line that waits in the playout behind it is not heard: the line first, then the rest.
-        out = self._caller_gone() + self._cut_utterance() + self._hold(now)
-        self._utterance = utterance.rest(self._next())
+        out = self._caller.gone() + self._agent.over(cut=True) + self._hold(now)
+        self._agent.utterance = utterance.rest(self._next())
         return out + self._say_all(now)
 
     def _hold(self, now: float) -> list[AnyEffect]:
-        self._timers[Timer.SLOW] = now + HOLD_AGAIN_S
-        self._timers.setdefault(Timer.GIVE_UP, now + GIVE_UP_S)
-        return [] if self._filler is not None else [self._note("hold"), *self._play(Prompt.HOLDING, now)]
+        self._timers.arm(Timer.SLOW, now + HOLD_AGAIN_S)
+        self._timers.keep(Timer.GIVE_UP, now + GIVE_UP_S)
+        return [] if self._agent.line is not None else [self._note("hold"), *self._agent.play(Prompt.HOLDING, self._next())]
 
-    def _play(self, prompt: Prompt, now: float) -> list[AnyEffect]:
-        line = {
-            Prompt.HOLDING: self._campaign.lines.holding,
-            Prompt.GOODBYE: self._campaign.lines.goodbye,
-            Prompt.BUSY: self._campaign.lines.busy,
-        }[prompt]
-        self._filler = Utterance(self._next(), None)
-        self._filler.clauses.append(line)
-        self._filler.worded = True
-        return [effects.Play(self.id, self._filler.number, prompt)]
-
-    def _filler_played(self, filler: Utterance, event: events.Played, now: float) -> list[AnyEffect]:
+    def _line_played(self, line: Utterance, event: events.Played, now: float) -> list[AnyEffect]:
         out: list[AnyEffect] = []
-        if event.samples > filler.played_samples:
-            filler.played(event.samples, event.at_samples)
-            self._measure_gap(filler)
-            if event.samples / RATE_HZ >= TAKE_BACK_S:
-                out += self._caller_gone()
+        if self._agent.left(line, event) and line.played_s >= TAKE_BACK_S:
+            out += self._caller.gone()
         if not event.finished:
             return out
-        self._filler = None
-        out += self._caller_gone()
-        out += self._agent_turn(filler)
+        out += [*self._caller.gone(), *self._agent.line_over(cut=False)]
         if self.state is State.ENDING:
             return _in_order(out + self._stretch_gone()) + self._hang_up(now)
         if self.state is State.HOLDING and Engine.SPEECH not in self._lost:
             return out + self._recover(now)
         return out
-
-    def _cut_filler(self) -> list[AnyEffect]:
-        filler, self._filler = self._filler, None
-        return [*self._agent_turn(filler, cut=True), effects.Hush(self.id, filler.number)] if filler is not None else []
 
     def _engine_back(self, engine: Engine, now: float) -> list[AnyEffect]:
         if engine not in self._lost:
@@ -747,15 +541,15 @@ class Call:
             return out + ([self._asked] if self._asked is not None else [])
         if self.state in (State.RINGING, State.SPEAKING):
             out.append(effects.Expect(self.id, self._position.question))
-        if self.state is State.HOLDING and self._filler is None:
+        if self.state is State.HOLDING and self._agent.line is None:
             out += self._recover(now)
         return out
 
     def _recover(self, now: float) -> list[AnyEffect]:
-        self._stop_waiting()
+        self._timers.stop_waiting()
         if isinstance(self._asked, effects.Understand):
             self.state = State.THINKING
-            self._wait(now)
+            self._timers.wait(now)
             return []
         if self._waiting is None:
             acts = dialogue.on_engine_back(self._position).acts
@@ -765,15 +559,6 @@ class Call:
         return self._phrase(acts, now)
 
     # Small ones ------------------------------------------------------------------------------------------------------
-
-    def _wait(self, now: float) -> None:
-        """The caller waits for us from here on."""
-        self._timers.setdefault(Timer.SLOW, now + SLOW_S)
-        self._timers.setdefault(Timer.GIVE_UP, now + GIVE_UP_S)
-
-    def _stop_waiting(self) -> None:
-        self._timers.pop(Timer.SLOW, None)
-        self._timers.pop(Timer.GIVE_UP, None)
 
     def _next(self) -> int:
         self._numbers += 1

@@ -6,25 +6,37 @@ from collections.abc import Callable
 from functools import partial
 
 from appliance.calls import effects, events
-from appliance.calls.call import Call, ImpossibleEvent, State
+from appliance.calls.call import Call
 from appliance.calls.campaign import Campaign
 from appliance.calls.effects import AnyEffect
 from appliance.calls.events import AnyEvent, Engine
+from appliance.calls.states import ImpossibleEvent, State
+
+
+def _raise(call: str, bug: Exception) -> None:
+    if not isinstance(bug, ImpossibleEvent):
+        raise bug
 
 
 class Switchboard:
     """All calls of the box. A call over capacity, or one that comes while draining, still gets a voice.
 
     `lines` calls are talked to at once, and one more leg: the next INVITE can come before the old call's BYE.
+
+    A call that raises is ended politely, and the others never hear of it; `on_bug(call, bug)` may log the exception. Its
+    default raises whatever is no ImpossibleEvent.
     """
 
-    def __init__(self, campaign: Campaign, *, lines: int, longest_call_s: float) -> None:
+    def __init__(
+        self, campaign: Campaign, *, lines: int, longest_call_s: float, on_bug: Callable[[str, Exception], None] = _raise
+    ) -> None:
         self._campaign = campaign
         self._lines = lines
         self._longest_call_s = longest_call_s
         self._calls: dict[str, Call] = {}
         self._lost: set[Engine] = set()
         self._draining = False
+        self._on_bug = on_bug
         self.over_capacity = 0
 
     @property
@@ -75,6 +87,11 @@ class Switchboard:
         """End every call politely."""
         return self._everyone(events.StopAsked, now)
 
+    def abandon(self, call: str, now: float) -> list[AnyEffect]:
+        """What this call asked for could not be done: end it politely."""
+        up = self._calls.get(call)
+        return self._run(up, partial(up.end_politely, "bug", now), now) if up is not None else []
+
     def _admit(self, call: str) -> None:
         if call in self._calls:
             return  # impossible, and the call itself says so
@@ -91,9 +108,23 @@ class Switchboard:
     def _run(self, call: Call, step: Callable[[], list[AnyEffect]], now: float) -> list[AnyEffect]:
         try:
             out = step()
-        except ImpossibleEvent as bug:
-            note = effects.Note(call.id, "impossible_event", {"event": bug.event_type, "state": bug.state.value})
-            out = [note, *call.end_politely("bug", now)]
+        except Exception as bug:  # noqa: BLE001 - the boundary of one call: its bug must not reach the others
+            self._on_bug(call.id, bug)
+            out = [_note(call, bug), *self._way_out(call, now)]
         if call.state is State.ENDED:
             del self._calls[call.id]
         return out
+
+    def _way_out(self, call: Call, now: float) -> list[AnyEffect]:
+        try:
+            return call.end_politely("bug", now)
+        except Exception as bug:  # noqa: BLE001 - see _run
+            self._on_bug(call.id, bug)
+            call.state = State.ENDED
+            return [effects.HangUp(call.id), effects.Concluded(call.id, "technical", {}, 0.0)]
+
+
+def _note(call: Call, bug: Exception) -> effects.Note:
+    if isinstance(bug, ImpossibleEvent):
+        return effects.Note(call.id, "impossible_event", {"event": bug.event_type, "state": bug.state.value})
+    return effects.Note(call.id, "bug", {"error": type(bug).__name__, "state": call.state.value})

@@ -28,6 +28,11 @@ class Utterance:
         return self.played_samples > 0
 
     @property
+    def played_s(self) -> float:
+        """Seconds of it that have left."""
+        return self.played_samples / RATE_HZ
+
+    @property
     def started_s(self) -> float:
         """Call seconds of its first sample."""
         return self._started_at / RATE_HZ

@@ -8,7 +8,7 @@ import enum
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -19,6 +19,11 @@ from appliance.errors import ConfigError
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Loc = tuple[int | str, ...]
+
+_MISSING_HINT = {
+    "settings": f"copy the commented {Path(__file__).with_name('sidetone.example.toml')} there, or name another: --config FILE",
+    "campaign": "the key campaign of the settings names it",
+}
 
 
 def load_settings(path: Path) -> Settings:
@@ -39,7 +44,7 @@ def _read(path: Path, what: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(str(path), ["there is no such file"], hint=f"give the path of the {what} file") from None
+        raise ConfigError(str(path), ["there is no such file"], hint=_MISSING_HINT[what]) from None
     except OSError as e:
         hint = f"make it readable for the user that runs sidetone: ls -l {path}"
         raise ConfigError(str(path), [f"cannot be read: {e.strerror}"], hint=hint) from None
@@ -93,7 +98,9 @@ def _mend(model: type[BaseModel], data: Any, loc: _Loc) -> bool:
     owner = _model_at(model, above)
     field = owner.model_fields.get(str(last)) if owner else None
     data.pop(last, None)
-    if field and field.is_required() and isinstance(field.annotation, type):
+    if field and field.is_required() and get_origin(field.annotation) is Literal:
+        data[last] = get_args(field.annotation)[0]
+    elif field and field.is_required() and isinstance(field.annotation, type):
         if issubclass(field.annotation, enum.Enum):
             data[last] = next(iter(field.annotation)).value
         elif field.annotation is str:

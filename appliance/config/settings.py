@@ -7,10 +7,11 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
 
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
 SipUser = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._*+-]{1,64}$")]
+MAX_RUNTIME_BYTES = 90  # a Unix socket's path has 107 (unix(7)), and ours have names
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 
 
@@ -59,6 +60,13 @@ class Paths(_Section):
     state: Path = Path("/var/lib/sidetone")
     runtime: Path = Path("/run/sidetone")
     recordings: Path = Path("/var/lib/sidetone/recordings")
+
+    @field_validator("runtime")
+    @classmethod
+    def _room_for_a_socket(cls, runtime: Path) -> Path:
+        if len(str(runtime).encode()) > MAX_RUNTIME_BYTES:
+            raise ValueError(f"paths.runtime: is too long for a socket's folder, at most {MAX_RUNTIME_BYTES} bytes")
+        return runtime
 
 
 class Recording(_Section):

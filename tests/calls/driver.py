@@ -15,10 +15,10 @@ from typing import TypeVar, assert_never
 
 from appliance.audio.formats import FRAME_S, FRAME_SAMPLES, RATE_HZ
 from appliance.calls import effects, events
-from appliance.calls.call import State
 from appliance.calls.campaign import Campaign, clauses
 from appliance.calls.effects import Act, ActKind, AnyEffect, Speaker, TurnTaken
 from appliance.calls.events import AnyEvent, Engine, Understanding
+from appliance.calls.states import State
 from appliance.calls.switchboard import Switchboard
 
 T = TypeVar("T", bound=effects.Effect)
@@ -89,6 +89,7 @@ MEANINGS: dict[str, Understanding] = {
     "take me off your list": Understanding(intent="opt_out"),
     "a real person": Understanding(intent="human"),
     "not interested": Understanding(intent="not_interested"),
+    "goodbye": Understanding(intent="goodbye"),
     "say that again": Understanding(intent="repeat"),
 }
 

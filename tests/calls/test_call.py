@@ -7,10 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from appliance.calls import effects, events
-from appliance.calls.call import GIVE_UP_S, HANG_UP_S, MEDIA_S, NO_INPUT_S, SLOW_S, Call, ImpossibleEvent, State
+from appliance.calls.call import Call
 from appliance.calls.campaign import Campaign
 from appliance.calls.effects import Act, ActKind, Prompt
 from appliance.calls.events import Engine, Understanding
+from appliance.calls.states import ImpossibleEvent, State
+from appliance.calls.timers import GIVE_UP_S, HANG_UP_S, MEDIA_S, NO_INPUT_S, SLOW_S
 from appliance.calls.turns import MAX_TURN_S
 from tests.calls.driver import CALL, CAMPAIGN, WORD_S, Driver
 

@@ -9,9 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from appliance.calls import effects, events
-from appliance.calls.call import LAST_WORDS_S, Call, ImpossibleEvent, State
+from appliance.calls.call import Call
 from appliance.calls.effects import AnyEffect
 from appliance.calls.events import AnyEvent, Engine, Understanding
+from appliance.calls.states import ImpossibleEvent, State
+from appliance.calls.timers import LAST_WORDS_S
 from tests.calls.driver import CALL, CAMPAIGN, Driver
 
 NUMBER = st.integers(1, 14)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from appliance.calls import effects, events
-from appliance.calls.call import FINAL_S, LAST_WORDS_S, State
 from appliance.calls.events import Engine
+from appliance.calls.states import State
+from appliance.calls.timers import FINAL_S, LAST_WORDS_S
 from tests.calls.driver import CALL, Driver
 
 OPT_OUT = "take me off your list"
@@ -82,6 +83,7 @@ def ended_on(state: State, text: str, *, mind_s: float = 0.2) -> Driver:
     [
         ("not interested", "not_interested"),
         ("a real person", "wants_human"),
+        ("goodbye", "hung_up"),
         ("yes", "hung_up"),
         ("who is this", "hung_up"),
         ("mumble", "hung_up"),
@@ -239,6 +241,19 @@ def test_speech_that_dies_after_the_hang_up_says_nothing_to_nobody() -> None:
     d.finish()
     assert d.outcome == "dnc"
     assert not d.of(effects.Play)
+
+
+def test_an_opt_out_that_is_being_answered_is_not_undone_by_words_over_the_wait() -> None:
+    d = Driver().pick_up().listen()
+    d.mind_s = 1.2
+    d.says(OPT_OUT)
+    d.until(lambda: "understood" in d.notes)
+    assert d.of(effects.Play), "the holding line was heard: too late to take the decision back"
+    d.says("yes")
+    d.run(0.4)
+    assert d.state is State.PHRASING
+    d.hang_up()
+    assert d.outcome == "dnc"
 
 
 def test_a_decided_outcome_is_kept() -> None:

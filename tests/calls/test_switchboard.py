@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from appliance.calls import effects, events
-from appliance.calls.call import MEDIA_S, State
 from appliance.calls.effects import AnyEffect, Prompt
 from appliance.calls.events import Engine
+from appliance.calls.states import State
 from appliance.calls.switchboard import Switchboard
+from appliance.calls.timers import MEDIA_S
 from tests.calls.driver import CAMPAIGN
 
 
@@ -133,3 +138,64 @@ def test_an_impossible_event_of_a_busy_board_does_not_count_as_a_call() -> None:
     board.drain()
     board.ring("a", now=1.0)
     assert board.over_capacity == 0
+
+
+# A bug in one call ---------------------------------------------------------------------------------------------------
+
+
+class Bugs:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    def __call__(self, call: str, bug: Exception) -> None:
+        self.seen.append((call, type(bug).__name__))
+
+
+def without(part: str, on_bug: Callable[[str, Exception], None] | None = None) -> Switchboard:
+    """No campaign that passes its validation lacks a part: what trips over it is a bug."""
+    campaign = CAMPAIGN.model_copy(update={part: None})
+    board = Switchboard(campaign, lines=2, longest_call_s=100.0)
+    if on_bug is not None:
+        board = Switchboard(campaign, lines=2, longest_call_s=100.0, on_bug=on_bug)
+    for call in "ab":
+        board.handle(events.Incoming(call, "", "", ""), 0.0)
+    board.handle(events.MediaStarted("a"), 0.5)
+    return board
+
+
+def test_a_bug_ends_its_call_politely_and_the_others_do_not_hear_of_it() -> None:
+    bugs = Bugs()
+    board = without("greeting", bugs)
+    out = board.engine_lost(Engine.SPEECH, 1.0)
+    assert bugs.seen == [("a", "AttributeError")]
+    assert out[0] == effects.Note("a", "bug", {"error": "AttributeError", "state": "phrasing"})
+    assert plays(out) == [("a", Prompt.GOODBYE)]
+    assert board.active == {"a": State.ENDING, "b": State.RINGING}
+
+
+def test_a_call_that_can_not_even_say_goodbye_is_hung_up_on() -> None:
+    bugs = Bugs()
+    board = without("lines", bugs)
+    out = board.engine_lost(Engine.SPEECH, 1.0)
+    assert bugs.seen == [("a", "AttributeError")] * 2
+    ended = [type(effect) for effect in out if effect.call == "a"]
+    assert ended == [effects.Note, effects.HangUp, effects.Concluded]
+    assert outcomes(out) == [("a", "technical")]
+    assert board.active == {"b": State.RINGING}
+    assert board.handle(events.HungUp("a", 200, "", True), 1.1) == []
+
+
+def test_where_nobody_takes_bugs_they_are_raised() -> None:
+    with pytest.raises(AttributeError):
+        without("greeting").engine_lost(Engine.SPEECH, 1.0)
+
+
+def test_what_cannot_be_done_for_a_call_ends_it_politely() -> None:
+    board = Board()
+    board.ring("a", "b")
+    board.start("a", "b")
+    assert plays(board.abandon("a", 2.0)) == [("a", Prompt.GOODBYE)]
+    assert board.active == {"a": State.ENDING, "b": State.PHRASING}
+    assert board.abandon("nobody", 2.0) == []

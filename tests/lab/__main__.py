@@ -48,7 +48,8 @@ def _interrupted(number: int, frame: FrameType | None) -> NoReturn:
 def main() -> int:
     """0: all calls went as they should. 1: some did not. 2: usage. 3: the lab itself could not. 130: interrupted."""
     args = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _interrupted)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell starts background jobs with SIGINT ignored
+        signal.signal(number, _interrupted)
     show = Show(console(to_stderr=args.json))
     options = Options(show, dialer=args.dialer, persona=args.persona, calls=max(1, args.calls))
     if args.what == "list":

@@ -6,6 +6,7 @@ import contextlib
 import json
 import queue
 import random
+import shutil
 import tempfile
 import threading
 import time
@@ -27,6 +28,7 @@ from tests.lab.telling import TellingProcess
 
 CALL_S = 240.0
 MATCH_S = 0.8
+KEPT_RUNS = 20
 
 
 @dataclass
@@ -68,6 +70,13 @@ class CallRecord:
         return found
 
 
+def _forget_old_runs() -> None:
+    """Recordings and captures of the last KEPT_RUNS stay, for whoever looks into a failure."""
+    runs = sorted(BUILD.glob("run-*"), key=lambda path: path.stat().st_mtime)
+    for path in runs[:-KEPT_RUNS]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def spoken_turn(event: dict[str, Any]) -> SpokenTurn:
     """A customer's "turn" event as the meter wants it."""
     return SpokenTurn(event["text"], event["start"]["at"], event["end"]["at"], event["complete"])
@@ -83,6 +92,7 @@ class Bench:
         self._open = contextlib.ExitStack()
         self.people = [load(name) for name in people]
         BUILD.mkdir(parents=True, exist_ok=True)
+        _forget_old_runs()
         self.folder = Path(tempfile.mkdtemp(prefix=time.strftime("run-%m%d-%H%M%S-"), dir=BUILD))
         self.records: list[CallRecord] = []
         self.status: wire.Status | None = None

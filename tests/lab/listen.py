@@ -30,7 +30,7 @@ from tests.lab.voices import RATE_HZ, spoken
 
 MODEL_HZ = 16000
 LEAD_IN = np.zeros(RATE_HZ // 4, np.float32)  # without silence before it, the recognizer loses the first word
-LONGEST_S = 8.0  # of one stretch of speech; what was said last decides the answer
+LONGEST_S = 5.0  # of one stretch of speech; what was said last decides the answer
 DISCOUNT = 0.3
 ENOUGH = 0.5  # share of a sentence's words that must have been heard
 _DIGITS = "zero one two three four five six seven eight nine".split()

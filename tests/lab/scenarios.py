@@ -20,6 +20,7 @@ from tests.lab.talk import talk as place_calls
 
 SILENCE_LIMIT_S = 2.0
 BACK_LIMIT_S = 5.0
+SENTENCE_S = 0.5
 
 
 def talk(options: Options) -> Verdict:
@@ -112,13 +113,17 @@ def _kill(options: Options, part: str) -> Verdict:
 
         follow(bench, options.show, on_turn=kill)
         verdict, reports = conclude(bench, options.show, expect=False)
-    quiet_s, next_s = _after(reports[0], killed_at_s[0] if killed_at_s else 0.0)
+    quiet_s = reports[0].silence.seconds
+    next_s = _after(reports[0], killed_at_s[0] if killed_at_s else 0.0)
+    was_lost = any(change.engine.engine == part and not change.engine.up for change in bench.engines)
     verdict.data |= {
         "longest_silence_s": round(reports[0].silence.seconds, 2),
         "agent_again_s": None if next_s is None else round(next_s, 2),
     }
     if not killed_at_s:
         verdict.problems.append("the customer was never understood, so nothing was killed")
+    elif not was_lost:
+        verdict.problems.append(f"the appliance did not notice that its {part} worker was gone")
     if quiet_s > SILENCE_LIMIT_S:
         verdict.problems.append(f"the caller met {quiet_s:.1f} s of silence, limit {SILENCE_LIMIT_S:.0f} s")
     if next_s is None:
@@ -128,10 +133,10 @@ def _kill(options: Options, part: str) -> Verdict:
     return verdict
 
 
-def _after(report: Report, instant_s: float) -> tuple[float, float | None]:
-    """Longest silence of the call, and how long after the instant the agent was next heard (0 where it was talking)."""
-    heard = [max(0.0, begin - instant_s) for begin, end in report.agent_speech if end > instant_s + 0.1]
-    return report.silence.seconds, min(heard) if heard else None
+def _after(report: Report, instant_s: float) -> float | None:
+    """How long after the instant a sentence of the agent was heard (0: it went on talking); scraps do not count."""
+    heard = [max(0.0, begin - instant_s) for begin, end in report.agent_speech if end - max(begin, instant_s) >= SENTENCE_S]
+    return min(heard) if heard else None
 
 
 def drain(options: Options) -> Verdict:
