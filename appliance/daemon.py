@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import signal
 from collections import deque
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -43,6 +44,8 @@ log = logging.getLogger("sidetone")
 RENDER_S = 20.0
 SIP_STOP_S = 3.0
 FAREWELL_S = 8.0  # for the goodbye of calls that outlast the drain
+HUNG_S = 2.0  # a speech worker that answers no tick for so long is as good as dead, and is killed to be that
+WATCH_S = 0.25
 STALLED_S = 3.0  # a media clock that stands still for so long means that every call is mute
 
 _REGISTRATION_LEVEL = {State.LOST: logging.WARNING, State.REFUSED: logging.ERROR}
@@ -125,6 +128,7 @@ class Daemon:
         self._sip.start()
         started.callback(self._media.stop)
         self._media.start()
+        self._watch()
         self._sip.register()
 
     async def _before_a_stop(self, start: Coroutine[None, None, None]) -> bool:
@@ -283,6 +287,15 @@ class Daemon:
             on_back=functools.partial(self._engine_back, engine),
         )
 
+    def _watch(self) -> None:
+        """A worker that hangs is worse than one that dies: nobody would tell the calls."""
+        worker = self._workers[Engine.SPEECH]
+        if worker.ready and worker.pid is not None and self._media.waiting_s > HUNG_S:
+            log.error("the speech worker hangs: no answer for %.1f s; it is killed", self._media.waiting_s)
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)
+        self._loop.call_later(WATCH_S, self._watch)
+
     def _engine_lost(self, engine: Engine) -> None:
         log.error("the %s worker is gone with %d calls up", engine.value, len(self._media.legs))
         self._store.event("engine_lost", {"engine": engine.value})
@@ -294,6 +307,8 @@ class Daemon:
     def _engine_back(self, engine: Engine) -> None:
         log.info("the %s worker is back", engine.value)
         self._store.event("engine_back", {"engine": engine.value})
+        if engine is Engine.SPEECH:
+            self._media.worker_gone()  # what was asked while it was away
         for call in self._switchboard.active:
             self._workers[engine].send(wire.OpenCall(call))
         self._do(self._switchboard.engine_back(engine, self._loop.time()))
@@ -359,20 +374,21 @@ class Daemon:
 
     def _from_sip(self, event: object) -> None:
         match event:
-            case events.Incoming():
-                self._incoming(event)
+            case events.Incoming(caller_name=name, caller_number=number, sip_call_id=sip_call_id):
+                name, number, sip_call_id = map(_readable, (name, number, sip_call_id))
+                self._incoming(events.Incoming(event.call, name, number, sip_call_id))
             case events.MediaStarted() | events.HungUp():
                 self._happened(event)
-            case RegistrationChanged():
-                self._registration_changed(event)
+            case RegistrationChanged(state=state, detail=detail):
+                self._registration_changed(state, _readable(detail))
             case InviteRefused(code=code, reason=reason):
                 log.error("an INVITE was refused by the SIP stack: %d %s; its caller is in the voicemail box", code, reason)
 
-    def _registration_changed(self, event: RegistrationChanged) -> None:
-        log.log(_REGISTRATION_LEVEL.get(event.state, logging.INFO), "%s", event.detail)
-        self._registration = api.Registration(api.RegistrationState(event.state.value), event.detail)
-        self._supervised.says(event.detail)
-        self._store.event("registration", {"state": event.state.value, "detail": event.detail})
+    def _registration_changed(self, state: State, detail: str) -> None:
+        log.log(_REGISTRATION_LEVEL.get(state, logging.INFO), "%s", detail)
+        self._registration = api.Registration(api.RegistrationState(state.value), detail)
+        self._supervised.says(detail)
+        self._store.event("registration", {"state": state.value, "detail": detail})
         self._api.publish(api.RegistrationChanged(self._registration))
 
     def _incoming(self, event: events.Incoming) -> None:
@@ -447,6 +463,11 @@ class Daemon:
     def _store_health(self) -> api.StoreHealth:
         health = self._store.health
         return api.StoreHealth(health.healthy, health.detail, health.lost_rows, health.lost_audio_s)
+
+
+def _readable(text: str) -> str:
+    """Without halves of surrogate pairs, which no encoder takes: SIP may bring any bytes as text."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _iso(at: datetime) -> str:

@@ -25,6 +25,7 @@ class Leg:
         self._sent_ring = sent
         self._received: deque[bytes] = deque()
         self._sent: deque[bytes] = deque()
+        self._said: set[int] = set()
         self._final_clause: dict[int, int] = {}
         self._samples: dict[tuple[int, int], int] = {}  # what has come so far of (utterance, clause)
         self._done: set[tuple[int, int]] = set()
@@ -48,12 +49,15 @@ class Leg:
 
     def say(self, effect: effects.Say) -> None:
         """A clause is on its way to the voice; its audio comes through `audio`."""
+        self._said.add(effect.utterance)
         if effect.last:
             self._final_clause[effect.utterance] = effect.clause
             self._close_when_voiced(effect.utterance)
 
     def audio(self, piece: Audio) -> list[AnyEvent]:
-        """A piece of a clause from the voice goes into the playout."""
+        """A piece of a clause from the voice goes into the playout; a late one of what was hushed goes nowhere."""
+        if piece.utterance not in self._said:
+            return []
         self.playout.write(piece.utterance, piece.clause, piece.pcm, piece.last)
         key = (piece.utterance, piece.clause)
         self._samples[key] = self._samples.get(key, 0) + len(piece.pcm) // 2
@@ -99,6 +103,7 @@ class Leg:
             self.playout.close(utterance)
 
     def _forget(self, utterance: int) -> None:
+        self._said.discard(utterance)
         self._final_clause.pop(utterance, None)
         self._samples = {key: n for key, n in self._samples.items() if key[0] != utterance}
         self._done = {key for key in self._done if key[0] != utterance}

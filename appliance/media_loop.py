@@ -42,6 +42,7 @@ class MediaLoop:
         self._seq = 0
         self._past_underruns = 0
         self._past_overruns = 0
+        self._waiting_since = 0.0
         self._in_flight: dict[int, tuple[float, list[tuple[str, int, float]]]] = {}
 
     def start(self) -> None:
@@ -65,7 +66,8 @@ class MediaLoop:
         came_at, moments = asked
         for row, (call, at_samples, outbound_dbov) in zip(answer.rows, moments, strict=True):
             self._happened(events.Heard(call, at_samples, row.speech, row.level_dbov, outbound_dbov, row.text))
-        self.path.add(self._loop.time() - came_at)
+        self._waiting_since = now = self._loop.time()
+        self.path.add(now - came_at)
 
     def audio(self, piece: Audio) -> None:
         """A piece of a clause from the voice."""
@@ -87,6 +89,11 @@ class MediaLoop:
     @property
     def overruns(self) -> int:
         return self._past_overruns + sum(leg.overruns for leg in self.legs.values())
+
+    @property
+    def waiting_s(self) -> float:
+        """How long the worker has left ticks unanswered; 0 while it is asked nothing."""
+        return self._loop.time() - self._waiting_since if self._in_flight else 0.0
 
     def worker_gone(self) -> None:
         """What was asked will not be answered."""
@@ -114,6 +121,8 @@ class MediaLoop:
         if len(self._in_flight) >= MAX_IN_FLIGHT:
             del self._in_flight[next(iter(self._in_flight))]
             self.unanswered_ticks += 1
+        if not self._in_flight:
+            self._waiting_since = self._loop.time()
         self._seq += 1
         self._in_flight[self._seq] = (came_at, moments)
         self._send(Frames(self._seq, frames))

@@ -88,7 +88,7 @@ class Box:
         return self
 
     def begin(self, env: dict[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "appliance", "run", "--config", self.config]
+        command: list[str | Path] = [sys.executable, "-m", "appliance", "run", "--config", self.config]
         with self.log_file.open("ab") as log:
             self._process = spawn(command, stdout=log, stderr=log, env=env)
 

@@ -198,6 +198,7 @@ def test_what_was_lost_on_the_way_is_counted() -> None:
         line.received.push(frame(n))
     for n in range(52):
         line.sent.push(frame(n))
+    line.say(1, 0, last=False)
     line.voice(1, 0, CAPACITY_SAMPLES, last=False)
     line.voice(1, 0, 1, last=False)
     assert line.leg.overruns == 1 + 2 + 1

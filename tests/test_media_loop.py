@@ -9,7 +9,7 @@ from appliance.audio.formats import FRAME_BYTES, FRAME_SAMPLES
 from appliance.audio.levels import SILENCE_DBOV
 from appliance.audio.playout import Playout
 from appliance.audio.rings import FrameRing
-from appliance.calls import events
+from appliance.calls import effects, events
 from appliance.calls.events import AnyEvent
 from appliance.engines.wire import Audio, Frames, Row, Rows
 from appliance.leg import Leg
@@ -138,6 +138,9 @@ def test_the_voice_goes_out_and_its_progress_comes_back() -> None:
         line = shell.lines["a"]
         shell.media.audio(Audio("gone", 1, 0, bytes(320), True))
         assert shell.told == []
+        shell.media.audio(Audio("a", 1, 0, LOUD, True))
+        assert shell.told == []  # nothing was to be said: it is late audio of what was hushed
+        shell.media.legs["a"].say(effects.Say("a", 1, 0, "Hello.", False))
         shell.media.audio(Audio("a", 1, 0, LOUD, True))
         assert shell.told == [events.Voiced("a", 1, 0, FRAME_SAMPLES)]
         line.playout.close(1)

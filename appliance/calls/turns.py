@@ -19,6 +19,7 @@ MAX_TURN_S = 20.0
 
 # Holds in seconds. They count from the end of speech as the detector saw it, which lags the true end by its own hangover.
 HOLD_COMPLETE_S = 0.20
+HOLD_ONE_WORD_S = 0.32  # "yes" is an answer, and how "yes, I do" begins: a comma is about 0.3 s
 HOLD_LIKELY_S = 0.40
 HOLD_OPEN_S = 0.70
 HOLD_WORDLESS_S = 0.80
@@ -33,6 +34,8 @@ _UNFINISHED = frozenset(
         "and or but so because if um uh er hmm well the a an my our your his her to of for with in at on is are was i i'm it's"
     ).split()
 )
+# "Yes it is" is whole, "my name is" is not.
+_SHORT_ANSWERS = frozenset((who, verb) for who in "it that there they we you i he she".split() for verb in ("is", "are", "was"))
 _DIGITS = frozenset("zero oh o one two three four five six seven eight nine".split())
 _MULTIPLES = {"double": 1, "triple": 2}
 
@@ -48,13 +51,15 @@ def hold_s(question: Question | None, text: str) -> float:
     words = text.split()
     if not words:
         return HOLD_WORDLESS_S
-    if words[-1] in _UNFINISHED:
+    if words[-1] in _UNFINISHED and tuple(words[-2:]) not in _SHORT_ANSWERS:
         return HOLD_UNFINISHED_S
     if question is None:
         return HOLD_OPEN_S
     match question.slot:
         case SlotKind.YES_NO:
-            return HOLD_COMPLETE_S if not _YES_NO.isdisjoint(words) else HOLD_OPEN_S
+            if _YES_NO.isdisjoint(words):
+                return HOLD_OPEN_S
+            return HOLD_ONE_WORD_S if len(words) == 1 else HOLD_COMPLETE_S
         case SlotKind.DIGITS:
             have, want = spoken_digits(text), question.digits or 0
             if have >= want:

@@ -83,7 +83,7 @@ def test_times_and_gap_of_a_reply_are_those_of_the_line() -> None:
     assert reply.start_s == pytest.approx(heard - media_at, abs=0.03)
     assert reply.gap_ms is not None
     assert reply.gap_ms == pytest.approx((heard - end) * 1000, abs=40)
-    assert reply.gap_ms < 500
+    assert reply.gap_ms < 600  # a bare "yes" is held for HOLD_ONE_WORD_S
     assert d.turns[0].gap_ms is None, "the greeting answers nobody"
 
 

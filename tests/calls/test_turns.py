@@ -41,10 +41,12 @@ def feed(tracker: SpeechTracker, pattern: str, *, text: str | None = None, gate_
     ("slot", "text", "hold"),
     [
         (SlotKind.YES_NO, "", turns.HOLD_WORDLESS_S),
-        (SlotKind.YES_NO, "yes", turns.HOLD_COMPLETE_S),
+        (SlotKind.YES_NO, "yes", turns.HOLD_ONE_WORD_S),
+        (SlotKind.YES_NO, "yes it is", turns.HOLD_COMPLETE_S),
         (SlotKind.YES_NO, "no we rent it", turns.HOLD_COMPLETE_S),
         (SlotKind.YES_NO, "let me see", turns.HOLD_OPEN_S),
         (SlotKind.YES_NO, "yes but", turns.HOLD_UNFINISHED_S),
+        (SlotKind.OPEN, "my name is", turns.HOLD_UNFINISHED_S),
         (SlotKind.DIGITS, "one two three four five", turns.HOLD_COMPLETE_S),
         (SlotKind.DIGITS, "double one triple five", turns.HOLD_COMPLETE_S),
         (SlotKind.DIGITS, "one two", turns.HOLD_MORE_DIGITS_S),
@@ -97,7 +99,7 @@ def test_below_the_gate_nothing_is_speech() -> None:
 
 def test_silence_ends_a_stretch_and_its_text_says_when() -> None:
     asked = question(SlotKind.YES_NO)
-    tracker = feed(SpeechTracker(), "SSSSSSSSSS", text="yes")
+    tracker = feed(SpeechTracker(), "SSSSSSSSSS", text="yes we do")
     feed(tracker, "." * 9)
     assert not tracker.ended(asked)
     assert tracker.silence_s == pytest.approx(0.18)

@@ -112,8 +112,6 @@ class ScriptedMind:
     def _line(self, call: str, act: Act) -> str:
         campaign, lines = self._campaign, self._campaign.lines
         match act.kind:
-            case ActKind.DISCLOSE:
-                return campaign.greeting.disclosure
             case ActKind.GREET:
                 return f"{campaign.greeting.hello} {campaign.greeting.disclosure}"
             case ActKind.DISCLOSE:
@@ -128,8 +126,6 @@ class ScriptedMind:
                 turn = self._acknowledged.get(call, 0)
                 self._acknowledged[call] = turn + 1
                 return lines.acknowledge[turn % len(lines.acknowledge)] if lines.acknowledge else ""
-            case ActKind.BACK:
-                return lines.back
             case ActKind.SORRY:
                 return lines.sorry
             case ActKind.BACK:

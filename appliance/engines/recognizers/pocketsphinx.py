@@ -1,7 +1,7 @@
 """The recognizer pocketsphinx with the English model of its wheel, biased by a language model made from the campaign.
 
-Front end: the model was trained on 16 kHz speech. Call audio is resampled once, and steady noise is laid under it, because
-exact silence above 4 kHz is unlike anything the model knows. One decoder per call: its search state is the stream.
+Front end: every line is brought to one band and level (`telephone_band`). The model was trained on 16 kHz speech: call audio
+is resampled once, and steady noise is laid under it, because exact silence above 4 kHz is unlike anything it knows. One decoder per call: its search state is the stream.
 Decoding holds the GIL, so the speech worker runs it in a process of its own.
 """
 
@@ -21,6 +21,7 @@ from appliance.audio.formats import RATE_HZ
 from appliance.calls.campaign import Campaign
 from appliance.engines.protocols import RecognizerStream
 from appliance.engines.recognizers import expected, ngram
+from appliance.engines.recognizers.telephone_band import TelephoneBand
 from appliance.errors import BackendError
 
 _MODEL_HZ = 16000
@@ -86,6 +87,7 @@ class PocketsphinxStream:
         self._pending = bytearray()
         self._speaking = False
         self._text = ""
+        self._line = TelephoneBand()
         self._noise = np.random.default_rng(0)
         self._resampler = soxr.ResampleStream(RATE_HZ, _MODEL_HZ, 1, dtype="float32", quality="HQ")
 
@@ -107,8 +109,7 @@ class PocketsphinxStream:
             self._activate()
             self._decoder.start_utt()
             self._speaking = True
-        samples = np.frombuffer(pcm, "<i2").astype(np.float32)
-        wide = self._resampler.resample_chunk(samples, last=last)
+        wide = self._resampler.resample_chunk(self._line.take(pcm), last=last)
         filled = wide + self._noise.normal(0, 32768 * 10 ** (_FILL_DBOV / 20), len(wide))
         if len(filled):
             self._decoder.process_raw(np.clip(filled, -32768, 32767).astype("<i2").tobytes())

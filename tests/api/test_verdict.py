@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from appliance.api.verdict import Level, Verdict, judged
+from appliance.api.wire import EngineHealth, Media, Registration, RegistrationState, Status, StoreHealth
+
+GOOD = Status(
+    version="1.0",
+    started_at="2026-01-02T03:04:05Z",
+    lines=10,
+    draining=False,
+    registration=Registration(RegistrationState.REGISTERED, "registered 8371 at dialer"),
+    calls=[],
+    engines=[EngineHealth("speech", True, {}, restarts=3), EngineHealth("mind", True, {})],
+    media=Media(late_frames=7),
+    store=StoreHealth(lost_rows=2),
+)
+
+
+def changed(**fields: Any) -> Verdict:
+    return judged(msgspec.structs.replace(GOOD, **fields))
+
+
+def test_what_was_bad_once_and_is_good_now_is_good() -> None:
+    assert judged(GOOD) == Verdict(Level.OK, [])
+
+
+@pytest.mark.parametrize(
+    ("state", "level"),
+    [
+        (RegistrationState.TRYING, Level.WARNING),
+        (RegistrationState.REFUSED, Level.CRITICAL),
+        (RegistrationState.LOST, Level.CRITICAL),
+        (RegistrationState.OFF, Level.CRITICAL),
+    ],
+)
+def test_no_registration_no_calls(state: RegistrationState, level: Level) -> None:
+    verdict = changed(registration=Registration(state, "why"))
+    assert verdict.level is level
+    assert verdict.problems[0].endswith(": why")
+
+
+def test_off_is_meant_while_draining() -> None:
+    verdict = changed(draining=True, registration=Registration(RegistrationState.OFF, "unregistered"))
+    assert verdict == Verdict(Level.WARNING, ["draining: new calls are turned away"])
+
+
+def test_the_worst_comes_first_and_decides() -> None:
+    verdict = changed(
+        registration=Registration(RegistrationState.LOST, "gone"),
+        engines=[EngineHealth("speech", False, {}), EngineHealth("mind", True, {})],
+        store=StoreHealth(False, "disk full"),
+    )
+    assert verdict == Verdict(
+        Level.CRITICAL, ["not registered: gone", "the speech worker is down", "calls are not kept: disk full"]
+    )
+
+
+def test_a_store_that_cannot_write_is_a_warning() -> None:
+    assert changed(store=StoreHealth(False, "disk full")).level is Level.WARNING
