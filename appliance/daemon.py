@@ -33,6 +33,7 @@ from appliance.engines.client import WorkerClient, mind_spec, speech_spec
 from appliance.errors import BackendError
 from appliance.leg import Leg
 from appliance.media_loop import MediaLoop
+from appliance.owed import Owed
 from appliance.sip.endpoint import InviteRefused, SipEndpoint
 from appliance.sip.registration import RegistrationChanged, State
 from appliance.store.recordings import Filed
@@ -44,7 +45,8 @@ log = logging.getLogger("sidetone")
 RENDER_S = 20.0
 SIP_STOP_S = 3.0
 FAREWELL_S = 8.0  # for the goodbye of calls that outlast the drain
-HUNG_S = 2.0  # a speech worker that answers no tick for so long is as good as dead, and is killed to be that
+# A worker that answers nothing for so long is as good as dead, and is killed to be that: nobody tells a call of one that hangs.
+HUNG_S = {Engine.SPEECH: 2.0, Engine.MIND: 5.0}
 WATCH_S = 0.25
 STALLED_S = 3.0  # a media clock that stands still for so long means that every call is mute
 
@@ -88,6 +90,7 @@ class Daemon:
         self._supervised = Supervised(alive=self._media_moves)
         self._calls: dict[str, ActiveCall] = {}
         self._abandoned: set[str] = set()
+        self._owed = Owed()  # by the mind
         self._prompts: dict[str, bytes] = {}
         self._prompt_came = asyncio.Event()
         self._registration = api.Registration()
@@ -118,7 +121,7 @@ class Daemon:
         self._store.start()
         started.push_async_callback(asyncio.to_thread, self._store.stop)
         if self._store.recovered:
-            log.warning("an earlier run left %d calls open; they are closed as technical", self._store.recovered)
+            log.warning("calls that an earlier run left open, now closed as technical: %d", self._store.recovered)
         started.push_async_callback(self._stop_workers)
         for done in await asyncio.gather(*(worker.start() for worker in self._workers.values()), return_exceptions=True):
             if isinstance(done, BaseException):
@@ -249,10 +252,13 @@ class Daemon:
             case effects.Finalize(turn=turn):
                 speech(wire.FinalizeTurn(call, turn))
             case effects.Understand(request=request, question=question, text=text):
+                self._owed.asked(call, request, self._loop.time())
                 mind(wire.Ask(call, request, question, text))
             case effects.Phrase(request=request, acts=acts):
+                self._owed.asked(call, request, self._loop.time())
                 mind(wire.Compose(call, request, acts))
             case effects.Forget(request=request):
+                self._owed.forget(call, request)
                 mind(wire.Cancel(call, request))
             case effects.Note():
                 self._store.note(effect)
@@ -288,31 +294,38 @@ class Daemon:
         )
 
     def _watch(self) -> None:
-        """A worker that hangs is worse than one that dies: nobody would tell the calls."""
-        worker = self._workers[Engine.SPEECH]
-        if worker.ready and worker.pid is not None and self._media.waiting_s > HUNG_S:
-            log.error("the speech worker hangs: no answer for %.1f s; it is killed", self._media.waiting_s)
-            with suppress(ProcessLookupError):
-                os.kill(worker.pid, signal.SIGKILL)
+        waiting_s = {Engine.SPEECH: self._media.waiting_s, Engine.MIND: self._owed.waiting_s(self._loop.time())}
+        for engine, worker in self._workers.items():
+            if worker.ready and worker.pid is not None and waiting_s[engine] > HUNG_S[engine]:
+                log.error("the %s worker hangs: no answer for %.1f s; it is killed", engine.value, waiting_s[engine])
+                with suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
         self._loop.call_later(WATCH_S, self._watch)
 
     def _engine_lost(self, engine: Engine) -> None:
         log.error("the %s worker is gone with %d calls up", engine.value, len(self._media.legs))
         self._store.event("engine_lost", {"engine": engine.value})
-        if engine is Engine.SPEECH:
-            self._media.worker_gone()
+        self._owes_nothing(engine)
         self._do(self._switchboard.engine_lost(engine, self._loop.time()))
         self._api.publish(api.EngineChanged(self._engine_health(engine)))
 
     def _engine_back(self, engine: Engine) -> None:
         log.info("the %s worker is back", engine.value)
         self._store.event("engine_back", {"engine": engine.value})
-        if engine is Engine.SPEECH:
-            self._media.worker_gone()  # what was asked while it was away
+        self._owes_nothing(engine)  # for what was asked while it was away
         for call in self._switchboard.active:
             self._workers[engine].send(wire.OpenCall(call))
         self._do(self._switchboard.engine_back(engine, self._loop.time()))
         self._api.publish(api.EngineChanged(self._engine_health(engine)))
+
+    def _owes_nothing(self, engine: Engine) -> None:
+        match engine:
+            case Engine.SPEECH:
+                self._media.worker_gone()
+            case Engine.MIND:
+                self._owed.clear()
+            case _:
+                assert_never(engine)
 
     def _engine_health(self, engine: Engine) -> api.EngineHealth:
         worker = self._workers[engine]
@@ -341,6 +354,7 @@ class Daemon:
     def _concluded(self, effect: effects.Concluded) -> None:
         call = effect.call
         self._media.remove(call)
+        self._owed.forget(call)
         for worker in self._workers.values():
             worker.send(wire.CloseCall(call))
         filed = self._store.concluded(effect)
@@ -416,8 +430,10 @@ class Daemon:
             case wire.Final(call=call, turn=turn, text=text):
                 self._happened(events.Transcribed(call, turn, text))
             case wire.Meaning(call=call, request=request, understanding=understanding):
+                self._owed.answered(call, request, self._loop.time())
                 self._happened(events.Understood(call, request, understanding))
             case wire.Clause(call=call, request=request, text=text, last=last):
+                self._owed.answered(call, request, self._loop.time(), last=last)
                 self._happened(events.Phrased(call, request, text, last))
             case wire.Rendered(name=name, pcm=pcm):
                 self._prompts[name] = pcm

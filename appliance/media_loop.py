@@ -57,6 +57,7 @@ class MediaLoop:
 
     def rows(self, answer: Rows) -> None:
         """The speech worker's rows for one tick."""
+        self._waiting_since = self._loop.time()  # one that is behind does not hang
         # Answers come in order: what was asked before this one and is still here was lost with a worker.
         for seq in [s for s in self._in_flight if s < answer.seq]:
             del self._in_flight[seq]
@@ -66,8 +67,7 @@ class MediaLoop:
         came_at, moments = asked
         for row, (call, at_samples, outbound_dbov) in zip(answer.rows, moments, strict=True):
             self._happened(events.Heard(call, at_samples, row.speech, row.level_dbov, outbound_dbov, row.text))
-        self._waiting_since = now = self._loop.time()
-        self.path.add(now - came_at)
+        self.path.add(self._loop.time() - came_at)
 
     def audio(self, piece: Audio) -> None:
         """A piece of a clause from the voice."""

@@ -216,6 +216,28 @@ def test_a_worker_that_does_not_answer_is_counted_and_costs_no_memory() -> None:
     play(story)
 
 
+def test_how_long_the_worker_is_waited_for() -> None:
+    async def story() -> None:
+        shell = Shell("a")
+        shell.media.start()
+        assert shell.media.waiting_s == 0.0
+        first = await shell.tick_with(frame(1))
+        await shell.until(lambda: shell.media.waiting_s > 0.03)
+        second = await shell.tick_with(frame(2))
+        waited_s = shell.media.waiting_s
+        shell.answer(first)
+        assert shell.media.waiting_s < waited_s, "it lives"
+        shell.answer(second)
+        assert shell.media.waiting_s == 0.0
+        await shell.tick_with(frame(3))
+        assert shell.media.waiting_s < 0.03, "while it was asked nothing it owed nothing"
+        shell.media.worker_gone()
+        assert shell.media.waiting_s == 0.0
+        shell.media.stop()
+
+    play(story)
+
+
 def test_the_path_is_timed_from_the_beat_that_brought_the_frame() -> None:
     async def story() -> None:
         shell = Shell("a")

@@ -131,7 +131,7 @@ class Journal:
         except sqlite3.Error as e:
             if connection.in_transaction:
                 connection.rollback()
-            self._report(str(e))
+            self._report(f"{self._path}: {e}")
             return False
         self._report(None)
         return True
@@ -153,7 +153,7 @@ class Journal:
         if failing is None:
             log.info("journal: writing again, %d rows were lost", self.lost)
         else:
-            log.error("journal: %s: %s; calls go on, rows wait in memory", self._path, failing)
+            log.error("journal: %s; calls go on, rows wait in memory", failing)
         self._changed()
 
 

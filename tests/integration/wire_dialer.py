@@ -15,19 +15,9 @@ import time
 from collections.abc import Callable
 
 from appliance.bench.peer import FRAME_S, HOST, Caller, Peer
+from tests.box import eventually
 
-WAIT_S = 10.0
-_MULAW_SILENCE = b"\xff" * 160
 _METHOD = re.compile(r"[A-Z]+")
-
-
-def eventually(done: Callable[[], object], what: str, within_s: float = WAIT_S) -> float:
-    """Waits until `done()`; the seconds it took."""
-    began = time.monotonic()
-    while not done():
-        assert time.monotonic() - began < within_s, f"{what}: not within {within_s:.0f} s"
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 class WireDialer(Peer):
@@ -38,6 +28,7 @@ class WireDialer(Peer):
         self.registers: list[str] = []
         self.ended_by_us: set[str] = set()
         self.deaf = False
+        self.ignored = 0
         self.from_name = b"V1122000000000000042"
         self._todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._over = threading.Event()
@@ -109,6 +100,7 @@ class WireDialer(Peer):
         found = _METHOD.match(request)
         method = found[0] if found else ""
         if self.deaf and method in ("REGISTER", "OPTIONS"):
+            self.ignored += 1
             return
         if method == "REGISTER":
             self.registers.append(request)

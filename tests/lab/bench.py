@@ -274,16 +274,23 @@ class Bench:
         return measure(caller, agent, record.said, since_s=record.answered_at_s, until_s=until_s)
 
 
-def gaps_of_turns(record: CallRecord, report: Report) -> list[float | None]:
-    """The wire's response gap for each of the appliance's turns, in ms; None for a turn that answers nobody.
+def world_shift_s(record: CallRecord, report: Report) -> float | None:
+    """What turns the appliance's times of this call into seconds since 1970; None while the agent was not heard.
 
     The appliance counts from its first frame of audio, the wire in world time: the agent's first words align them.
     """
-    gaps: list[float | None] = [None] * len(record.turns)
     first = next((turn.start_s for turn in record.turns if turn.who == "agent"), None)
     if first is None or not report.agent_speech:
+        return None
+    return report.agent_speech[0][0] - first
+
+
+def gaps_of_turns(record: CallRecord, report: Report) -> list[float | None]:
+    """The wire's response gap for each of the appliance's turns, in ms; None for a turn that answers nobody."""
+    gaps: list[float | None] = [None] * len(record.turns)
+    shift_s = world_shift_s(record, report)
+    if shift_s is None:
         return gaps
-    shift_s = report.agent_speech[0][0] - first
     for gap in report.gaps:
         starts = [
             (abs(turn.start_s + shift_s - gap.agent_start_at_s), index)

@@ -4,8 +4,8 @@
 
 PLAN: {"sip_port": …, "rtp_port": …, "campaign": "….toml", "customers": {"4155550101": "interested", …}}. The number
 that the dialer calls chooses the customer. What happens goes to standard output as JSON lines (`kind`: ready, ringing,
-answered, turn, heard, ended); instants are given as `at` (time.time()) and `mono_s` (time.monotonic()). It ends when its
-standard input is closed.
+answered, agent_talks, talks, turn, heard, ended); instants are given as `at` (time.time()) and `mono_s`
+(time.monotonic()). It ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -118,6 +118,8 @@ class Visit(pj.Call):  # type: ignore[misc]
         self.answer_at: float | None = None
         self.agent_audio: deque[bytes] = deque(maxlen=MOST_FRAMES)
         self.saying = ""
+        self.told_talking = False
+        self.agent_turns = 0
         self.pauses: list[tuple[float, float]] = []
         self.left = ""
         self.over = False
@@ -162,6 +164,12 @@ class Visit(pj.Call):  # type: ignore[misc]
             self.agent_audio.append(frame)
             level = float(np.sqrt(np.mean(np.frombuffer(frame, "<i2").astype(np.float32) ** 2)))
             self.performance.agent(level >= LOUD_RMS, now)
+        if self.performance.agent_turns > self.agent_turns:
+            self.agent_turns = self.performance.agent_turns
+            say("agent_talks", number=self.number)
+        if self.saying and self.line.began is not None and not self.told_talking:
+            self.told_talking = True
+            say("talks", number=self.number)
         if self.line.done is not None and self.saying:
             self._log_turn(complete=True)
             self.performance.spoken(now)
@@ -180,7 +188,7 @@ class Visit(pj.Call):  # type: ignore[misc]
                 if self.line is None or self.performance is None:
                     return
                 pcm, self.pauses = audio(line, self.performance.persona.voice)
-                self.saying = words(line)
+                self.saying, self.told_talking = words(line), False
                 self.agent_audio.clear()
                 self.line.speak(pcm)
             case Recognize():

@@ -18,7 +18,9 @@ from tests.lab.rtp import RATE_HZ, Leg
 AGREE_S = 0.06
 EDGE_S = 0.04  # an onset this near the end of the turn is at its end: packets are 20 ms, detectors off by as much
 COLLISION_S = 0.2  # an agent that starts within this of the caller's start could not have known
-BREATH_S = 0.5  # agent silences up to this belong to one utterance
+BREATH_S = 0.5  # silences up to this belong to one utterance
+SHORT_S = 0.3  # shorter silences are the gaps between words
+SCRAP_S = 0.15  # shorter speech is a click, and breaks no silence
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,17 @@ class Lateness:
 
 @dataclass(frozen=True)
 class Silence:
-    """The longest time in which the caller heard nothing and said nothing."""
+    """A stretch in which nobody spoke. `before` and `after` say who did: "caller", "agent", or "" at the call's ends."""
 
     seconds: float = 0.0
     from_at_s: float = 0.0
+    before: str = ""
+    after: str = ""
+
+    @property
+    def agents(self) -> bool:
+        """Was it the agent's to break? Yes, but where the agent had spoken and the caller then did: they were thinking."""
+        return (self.before, self.after) != ("agent", "caller")
 
 
 @dataclass(frozen=True)
@@ -93,8 +102,14 @@ class Report:
     barge_ins: list[BargeIn] = field(default_factory=list)
     judged: int = 0
     agent_speech: list[tuple[float, float]] = field(default_factory=list)
+    caller_speech: list[tuple[float, float]] = field(default_factory=list)
     lateness: Lateness = Lateness()
-    silence: Silence = Silence()
+    silences: list[Silence] = field(default_factory=list)
+
+    @property
+    def wait(self) -> Silence:
+        """The longest silence that was the agent's to break."""
+        return max((s for s in self.silences if s.agents), key=lambda s: s.seconds, default=Silence())
 
 
 def _joined(stretches: Sequence[Stretch], within_s: float) -> list[Stretch]:
@@ -185,8 +200,9 @@ def measure(caller: Leg, agent: Leg, turns: Sequence[SpokenTurn], *, since_s: fl
         barge_ins,
         judged,
         ours.breaths,
+        his.breaths,
         lateness(agent),
-        longest_silence([*his.times(his.energy), *ours.times(ours.energy)], since_s, until_s),
+        silences(his.times(his.energy), ours.times(ours.energy), since_s, until_s),
     )
 
 
@@ -227,16 +243,20 @@ def lateness(leg: Leg) -> Lateness:
     return Lateness(len(ms), float(p50), float(p99), float(ms.max()), int((ms > 20).sum()), leg.lost)
 
 
-def longest_silence(speech: Sequence[tuple[float, float]], since_s: float, until_s: float) -> Silence:
-    """The longest stretch of [since_s, until_s] that no speech of either side covers."""
-    longest = Silence()
-    at_s = since_s
-    for begin, end in [*sorted(speech), (until_s, until_s)]:
+def silences(
+    caller: Iterable[tuple[float, float]], agent: Iterable[tuple[float, float]], since_s: float, until_s: float
+) -> list[Silence]:
+    """Every stretch of [since_s, until_s] longer than SHORT_S without speech of either side. Scraps are no speech."""
+    speech = [(begin, end, who) for who, side in (("caller", caller), ("agent", agent)) for begin, end in side]
+    found: list[Silence] = []
+    at_s, before = since_s, ""
+    for begin, end, who in [*sorted(s for s in speech if s[1] - s[0] >= SCRAP_S), (until_s, until_s, "")]:
         stop_s = min(begin, until_s)
-        if stop_s - at_s > longest.seconds:
-            longest = Silence(stop_s - at_s, at_s)
-        at_s = max(at_s, end)
-    return longest
+        if stop_s - at_s > SHORT_S:
+            found.append(Silence(stop_s - at_s, at_s, before, who))
+        if end > at_s:
+            at_s, before = end, who
+    return found
 
 
 def percentiles(gaps_ms: Sequence[float]) -> dict[str, float | int | None]:

@@ -6,21 +6,23 @@ import random
 import socket
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 from appliance.api import wire
+from appliance.calls.campaign import Campaign
 from tests.lab import persona
-from tests.lab.bench import Bench, CallRecord
+from tests.lab.appliance import CAMPAIGN
+from tests.lab.bench import Bench, CallRecord, Happening
+from tests.lab.kills import MOMENTS, Kill, Killer, filed, hit, judge
 from tests.lab.meter import Report
 from tests.lab.processes import HOST
 from tests.lab.reference import calibrate as calibrate_meter
 from tests.lab.talk import Options, Verdict, bring_up, conclude, follow
 from tests.lab.talk import talk as place_calls
 
-SILENCE_LIMIT_S = 2.0
 BACK_LIMIT_S = 5.0
-SENTENCE_S = 0.5
 
 
 def talk(options: Options) -> Verdict:
@@ -90,53 +92,52 @@ def restart_in_call(options: Options) -> Verdict:
 
 
 def kill_speech(options: Options) -> Verdict:
-    """kill -9 the speech worker in a call: at most 2 s of silence, and a recorded outcome"""
+    """kill -9 the speech worker in three calls, at three moments: at most 2 s of silence, and all go on"""
     return _kill(options, "speech")
 
 
 def kill_mind(options: Options) -> Verdict:
-    """kill -9 the mind worker in a call: at most 2 s of silence, and a recorded outcome"""
+    """kill -9 the mind worker in three calls, at three moments: at most 2 s of silence, and all go on"""
     return _kill(options, "mind")
 
 
 def _kill(options: Options, part: str) -> Verdict:
-    """Kill when the customer has been understood once, so that the agent is in the middle of the conversation."""
-    with bring_up(options, [options.persona]) as bench:
-        record = bench.records[0]
-        bench.place(record)
-        killed_at_s: list[float] = []
+    """The second call is placed when the first caller talks for the first time, the third when they do again."""
+    with bring_up(options, [options.persona] * len(MOMENTS)) as bench:
+        killer = Killer(bench, part, options.show)
+        later = bench.records[1:]
+        bench.place(bench.records[0])
 
-        def kill(bench: Bench, record: CallRecord, turn: wire.TurnHappened) -> None:
-            if turn.who == "caller" and not killed_at_s:
-                options.show.step(f"kill -9 of the {part} worker")
-                killed_at_s.append(bench.appliance.kill_worker(part))
+        def event(record: CallRecord | None, happening: Happening) -> None:
+            if isinstance(happening, wire.EngineChanged):
+                killer.engine(happening)
+            elif isinstance(happening, dict) and record is not None:
+                if happening["kind"] == "talks" and record is bench.records[0] and later:
+                    bench.place(later.pop(0))
+                killer.event(record, happening)
 
-        follow(bench, options.show, on_turn=kill)
+        follow(bench, options.show, on_event=event, until=lambda: not later and bench.all_over())
         verdict, reports = conclude(bench, options.show, expect=False)
-    quiet_s = reports[0].silence.seconds
-    next_s = _after(reports[0], killed_at_s[0] if killed_at_s else 0.0)
-    was_lost = any(change.engine.engine == part and not change.engine.up for change in bench.engines)
-    verdict.data |= {
-        "longest_silence_s": round(reports[0].silence.seconds, 2),
-        "agent_again_s": None if next_s is None else round(next_s, 2),
-    }
-    if not killed_at_s:
-        verdict.problems.append("the customer was never understood, so nothing was killed")
-    elif not was_lost:
-        verdict.problems.append(f"the appliance did not notice that its {part} worker was gone")
-    if quiet_s > SILENCE_LIMIT_S:
-        verdict.problems.append(f"the caller met {quiet_s:.1f} s of silence, limit {SILENCE_LIMIT_S:.0f} s")
-    if next_s is None:
-        verdict.problems.append("the agent said nothing more")
-    if record.ended is None or not record.ended.outcome:
-        verdict.problems.append("the call has no outcome")
+    return _judged(options, verdict, killer.kills, list(zip(bench.records, reports, strict=True)), killer.done)
+
+
+def _judged(
+    options: Options, verdict: Verdict, kills: list[Kill], calls: list[tuple[CallRecord, Report]], done: bool
+) -> Verdict:
+    holding = Campaign.model_validate(tomllib.loads(CAMPAIGN.read_text())).lines.holding
+    if not done:
+        verdict.problems.append("a moment did not come, so that not every kill was made")
+    after = [found for kill in kills for record, report in calls if (found := judge(kill, record, report, holding)) is not None]
+    for kill in kills:
+        report = next(report for record, report in calls if record.number == kill.number)
+        if not hit(kill, report):
+            verdict.problems.append(f"the kill missed its moment '{kill.moment}' on the wire")
+    options.show.aftermaths([found.row() for found in after])
+    verdict.problems += [problem for found in after for problem in found.problems()]
+    verdict.problems += [problem for record, _ in calls for problem in filed(record)]
+    verdict.data["kills"] = [found.row() for found in after]
+    verdict.data["longest_silence_s"] = max((found.row()["silence_s"] for found in after), default=None)
     return verdict
-
-
-def _after(report: Report, instant_s: float) -> float | None:
-    """How long after the instant a sentence of the agent was heard (0: it went on talking); scraps do not count."""
-    heard = [max(0.0, begin - instant_s) for begin, end in report.agent_speech if end - max(begin, instant_s) >= SENTENCE_S]
-    return min(heard) if heard else None
 
 
 def drain(options: Options) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -88,10 +89,9 @@ class Show:
             for one in report.discarded:
                 self.out.print(Text(f"  not measured: turn {one.turn + 1} of {record.number}, {one.reason}", "dim"))
         late = max((r.lateness.p99_ms for r in reports), default=0.0)
-        quiet = max((r.silence.seconds for r in reports), default=0.0)
+        wait = max((r.wait.seconds for r in reports), default=0.0)
         self.out.print(
-            f"agent audio at the caller: p99 {late:.0f} ms late; longest silence {quiet:.1f} s; "
-            f"voicemail box hits {voicemail_hits}"
+            f"agent audio at the caller: p99 {late:.0f} ms late; longest wait {wait:.1f} s; voicemail box hits {voicemail_hits}"
         )
         for record in records:
             if record.ended and record.ended.recording:
@@ -104,6 +104,21 @@ class Show:
         if shown.is_relative_to(Path.cwd()):
             shown = shown.relative_to(Path.cwd())
         self.out.print(Text(f"{what:<10} {shown}"), soft_wrap=True)
+
+    def aftermaths(self, rows: list[dict[str, Any]]) -> None:
+        """What every caller met after every kill."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for title in ("killed while", "call", "back", "silence", "heard again", "new sentence", "turns"):
+            table.add_column(title, justify="left" if title in ("killed while", "call") else "right", no_wrap=True)
+        for row in rows:
+            times = [row[key] for key in ("worker_back_s", "silence_s", "heard_again_s", "new_sentence_s")]
+            table.add_row(
+                Text(row["moment"], "bold" if row["chosen"] else "dim"),
+                row["call"][-4:],
+                *("never" if time_s is None else f"{time_s:.1f} s" for time_s in times),
+                str(row["turns_after"]),
+            )
+        self.out.print(table)
 
     def problems(self, problems: list[str]) -> None:
         for problem in problems:

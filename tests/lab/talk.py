@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.api import wire
-from tests.lab.bench import Bench, CallRecord, gaps_of_turns
+from tests.lab.bench import Bench, CallRecord, Happening, gaps_of_turns
 from tests.lab.meter import Report
 from tests.lab.results import run_result
 from tests.lab.show import Show
@@ -34,13 +34,23 @@ class Options:
 
 
 OnTurn = Callable[[Bench, CallRecord, wire.TurnHappened], None]
+OnEvent = Callable[[CallRecord | None, Happening], None]
 
 
-def follow(bench: Bench, show: Show, *, on_turn: OnTurn | None = None, until: Callable[[], bool] | None = None) -> None:
-    """Show the placed calls until they are over. `on_turn` may act on each turn (kill something, say)."""
+def follow(
+    bench: Bench,
+    show: Show,
+    *,
+    on_turn: OnTurn | None = None,
+    on_event: OnEvent | None = None,
+    until: Callable[[], bool] | None = None,
+) -> None:
+    """Show the placed calls until they are over. `on_turn` may act on each turn (kill something, say), `on_event` on all."""
     label = len(bench.records) > 1
     live = len(bench.records) <= LIVE_CALLS
     for record, happening in bench.follow(until=until or bench.all_over):
+        if on_event is not None:
+            on_event(record, happening)
         match happening:
             case wire.TurnHappened() if record is not None:
                 gap = gaps_of_turns(record, bench.report(record))[-1] if live and happening.who == "agent" else None

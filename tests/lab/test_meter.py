@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.lab.calls import BEGAN_AT_S, speech, stream, turn
-from tests.lab.meter import Silence, lateness, longest_silence, measure, percentiles
+from tests.lab.meter import Report, Silence, lateness, measure, percentiles, silences
 from tests.lab.voices import RATE_HZ
 
 YES = speech("Yes, I do.", "rms")
@@ -105,12 +105,25 @@ def test_punctual_packets_are_not_late() -> None:
     assert found.max_ms < 1
 
 
-def test_the_longest_silence_is_bounded_by_the_call() -> None:
-    speech_times = [(11.0, 12.0), (13.5, 14.0)]
-    assert longest_silence(speech_times, 10.0, 15.0) == Silence(1.5, 12.0)
-    assert longest_silence(speech_times, 10.0, 18.0) == Silence(4.0, 14.0)
-    assert longest_silence([], 10.0, 12.0) == Silence(2.0, 10.0)
-    assert longest_silence([(9.0, 20.0)], 10.0, 12.0).seconds == 0
+def test_silences_are_bounded_by_the_call() -> None:
+    agent = [(11.0, 12.0), (13.5, 14.0)]
+    assert silences([], agent, 10.0, 15.0) == [
+        Silence(1.0, 10.0, "", "agent"),
+        Silence(1.5, 12.0, "agent", "agent"),
+        Silence(1.0, 14.0, "agent", ""),
+    ]
+    assert silences([], [], 10.0, 12.0) == [Silence(2.0, 10.0)]
+    assert silences([], [(9.0, 20.0)], 10.0, 12.0) == []
+
+
+def test_a_silence_before_the_callers_answer_is_not_the_agents() -> None:
+    found = Report(silences=silences([(3.0, 4.0)], [(0.0, 1.0), (5.5, 6.0)], 0.0, 6.0))
+    assert [(s.seconds, s.agents) for s in found.silences] == [(2.0, False), (1.5, True)]
+    assert found.wait == Silence(1.5, 4.0, "caller", "agent")
+
+
+def test_a_click_breaks_no_silence() -> None:
+    assert silences([], [(0.0, 1.0), (2.0, 2.1), (4.0, 5.0)], 0.0, 5.0) == [Silence(3.0, 1.0, "agent", "agent")]
 
 
 def test_silence_counts_while_neither_side_speaks() -> None:
@@ -118,7 +131,7 @@ def test_silence_counts_while_neither_side_speaks() -> None:
     caller, agent = stream([(1, YES)], 9), stream([(end_s + 2.5, AGENT)], 9)
     until_s = BEGAN_AT_S + end_s + 2.5 + seconds(AGENT)
     report = measure(caller, agent, [turn(1, YES)], since_s=BEGAN_AT_S + 0.9, until_s=until_s)
-    assert report.silence.seconds == pytest.approx(2.5, abs=0.05)
+    assert report.wait.seconds == pytest.approx(2.5, abs=0.05)
 
 
 def test_percentiles_of_nothing_are_not_zero() -> None:
