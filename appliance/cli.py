@@ -93,6 +93,10 @@ def _run(args: argparse.Namespace) -> int:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     settings, campaign = _load(args.config)
 
+    # The media clock's thread must get the interpreter within a frame, whatever the loop is doing: at the default of 5 ms
+    # four of 751 beats of 32 calls were over 5 ms late, at 0.5 ms none.
+    sys.setswitchinterval(0.0005)
+
     async def serve() -> int:
         return await Daemon(settings, campaign).run()
 

@@ -44,13 +44,15 @@ def run(counts: list[int], *, seconds: float, as_json: bool) -> int:
 
 def _measure(calls: int, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="sidetone-bench-") as folder, contextlib.ExitStack() as stack:
-        peer = stack.enter_context(_process([sys.executable, "-m", "appliance.bench.peer", str(calls), str(seconds)]))
+        command = [sys.executable, "-m", "appliance.bench.peer", str(calls), str(seconds)]
+        peer = stack.enter_context(_process(command, stdout=subprocess.PIPE))
         port = _next(peer)["port"]
         settings = _settings(Path(folder), calls, port)
         config = Path(folder) / "sidetone.toml"
         write_settings(config, settings)
-        log = stack.enter_context(open(Path(folder) / "log", "w+"))
-        appliance = stack.enter_context(_process([sys.executable, "-m", "appliance", "run", "--config", str(config)], log))
+        log = stack.enter_context((Path(folder) / "log").open("w+"))
+        command = [sys.executable, "-m", "appliance", "run", "--config", str(config)]
+        appliance = stack.enter_context(_process(command, stdout=log, stderr=log))
         try:
             _next(peer)
             before = _cpu_s(appliance.pid)
@@ -115,8 +117,8 @@ def _print_table(results: list[dict[str, Any]]) -> None:
 
 
 @contextlib.contextmanager
-def _process(command: list[str], log: Any = None) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+def _process(command: list[str], **streams: Any) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, **streams)
     try:
         yield process
     finally:
@@ -132,7 +134,7 @@ def _next(peer: subprocess.Popen[str]) -> dict[str, Any]:
     assert peer.stdout is not None
     line = peer.stdout.readline()
     if not line:
-        raise SidetoneError("the bench's far end gave up", hint="its reason is above; is this machine busy with something else?")
+        raise SidetoneError("the bench's far end gave up", hint="its reason is above; is this machine busy?")
     message: dict[str, Any] = json.loads(line)
     return message
 

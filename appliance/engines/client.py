@@ -219,7 +219,7 @@ class WorkerClient:
                 back_off_s = min(max(back_off_s * 2, _FIRST_BACK_OFF_S), _LONGEST_BACK_OFF_S)
                 try:
                     await self._begin()
-                except BackendError as error:
+                except (BackendError, OSError) as error:  # OSError: no process or socket to be had just now
                     log.error("%s", error)
                     await self._end_process()
             self.restarts += 1

@@ -190,7 +190,7 @@ def read_config(kind: type[C]) -> C:
 
 
 def start_logging(name: str) -> None:
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"{name} %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s %(levelname)s sidetone.{name}: %(message)s")
 
 
 def run(server: Callable[[], Server], path: Path) -> int:

@@ -1,8 +1,8 @@
 """The recognizer pocketsphinx with the English model of its wheel, biased by a language model made from the campaign.
 
-Front end: every line is brought to one band and level (`telephone_band`). The model was trained on 16 kHz speech: call audio
-is resampled once, and steady noise is laid under it, because exact silence above 4 kHz is unlike anything it knows. One decoder per call: its search state is the stream.
-Decoding holds the GIL, so the speech worker runs it in a process of its own.
+Front end: every line is brought to one band and level (`telephone_band`). The model was trained on 16 kHz speech: call
+audio is resampled once, and steady noise is laid under it, because exact silence above 4 kHz is unlike anything it knows.
+One decoder per call: its search state is the stream. Decoding holds the GIL, so it has a process of its own.
 """
 
 from __future__ import annotations
