@@ -27,6 +27,7 @@ from tests.lab.rtp import RtpPacket, parse, rebuild
 from tests.lab.telling import TellingProcess
 
 CALL_S = 240.0
+UNANSWERED_S = 40.0  # a customer who was not rung for so long never will be
 MATCH_S = 0.8
 KEPT_RUNS = 20
 
@@ -67,6 +68,12 @@ class CallRecord:
         understood = sum(1 for turn in self.turns if turn.who == "caller")
         if understood < self.persona.caller_turns:
             found.append(f"{understood} caller turns understood, expected {self.persona.caller_turns}")
+        wanted, reached = self.persona.slots, self.ended.slots
+        for slot in sorted(wanted.keys() | reached.keys()):
+            if wanted.get(slot) != reached.get(slot):
+                found.append(f"{slot}={reached.get(slot, '(none)')}, the caller said {wanted.get(slot, '(nothing)')}")
+        replies = " ".join(turn.text for turn in self.turns if turn.who == "agent")
+        found += [f"the agent never said '{words}'" for words in self.persona.agent_says if words not in replies]
         return found
 
 
@@ -100,7 +107,7 @@ class Bench:
         self.engines: list[wire.EngineChanged] = []
         self.drain_began = False
         self._happenings: queue.Queue[Happening] = queue.Queue()
-        self._packets: list[tuple[int, int, RtpPacket]] = []
+        self._packets: dict[tuple[str, int], list[RtpPacket]] = {}  # by direction and customer's port
         try:
             self._start(dialer, lines or max(2, len(people)), drain_s)
         except BaseException:
@@ -217,9 +224,17 @@ class Bench:
         for _ in self.follow(until=self.all_over, timeout_s=timeout_s):
             pass
 
-    def all_over(self) -> bool:
+    def active(self) -> list[CallRecord]:
+        """The calls that were placed and are not over."""
         now = time.time()
-        return all(r.over or (r.answered_at_s is None and now - r.placed_at_s > 40) for r in self.records if r.placed_at_s)
+        return [
+            r
+            for r in self.records
+            if r.placed_at_s and not r.over and (r.answered_at_s is not None or now - r.placed_at_s <= UNANSWERED_S)
+        ]
+
+    def all_over(self) -> bool:
+        return not self.active()
 
     def _take(self, happening: Happening) -> CallRecord | None:
         match happening:
@@ -265,11 +280,15 @@ class Bench:
 
     def report(self, record: CallRecord) -> Report:
         """What the meter reads from the wire about this call, so far."""
-        self._packets += [(d.source, d.target, p) for d in self._follower.new() if (p := parse(d)) is not None]
+        for datagram in self._follower.new():
+            packet = parse(datagram)
+            if packet is not None:
+                self._packets.setdefault(("from", datagram.source), []).append(packet)
+                self._packets.setdefault(("to", datagram.target), []).append(packet)
         if record.answered_at_s is None:
             return Report()
-        caller = rebuild(p for source, _, p in self._packets if source == record.rtp_port)
-        agent = rebuild(p for _, target, p in self._packets if target == record.rtp_port)
+        caller = rebuild(self._packets.get(("from", record.rtp_port), []))
+        agent = rebuild(self._packets.get(("to", record.rtp_port), []))
         until_s = record.left_at_s or time.time()
         return measure(caller, agent, record.said, since_s=record.answered_at_s, until_s=until_s)
 

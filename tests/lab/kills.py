@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.api import wire
-from tests.lab.bench import Bench, CallRecord, world_shift_s
+from tests.lab.bench import MATCH_S, Bench, CallRecord, world_shift_s
 from tests.lab.meter import Report, Silence
 from tests.lab.show import Show
 
@@ -52,13 +52,22 @@ class Kill:
 
 
 @dataclass(frozen=True)
+class Sentence:
+    """A turn of the agent by the appliance's account, in seconds since 1970. `asks`: a question, said to its end."""
+
+    begin_s: float
+    end_s: float
+    asks: bool
+
+
+@dataclass(frozen=True)
 class Aftermath:
     """What one caller met after one kill. Seconds; None where it did not happen.
 
-    `silence`: the longest in which the caller heard nothing and was not thinking about an answer; while the worker is
-    away no silence counts as thinking. `wait_s`: from the kill, or the end of the sentence it fell into, until the
-    agent (or the caller, in answer to that sentence) was heard again. `new_s`: from the worker's return to the next new
-    sentence of the agent. `turns`: the appliance's turns after the return, own holding lines not counted.
+    `silence`: the longest with nobody speaking that was the agent's to break. While the worker is away every silence is;
+    later not what follows a question that was asked to its end, and not what the caller ends. `wait_s`: from the kill, or
+    the end of the sentence it fell into, until somebody was heard again. `new_s`: from the worker's return to the next new
+    sentence of the agent. `turns`: how many of those there were until the end.
     """
 
     kill: Kill
@@ -80,7 +89,7 @@ class Aftermath:
             found.append(f"{at}: {self.silence.seconds:.1f} s of silence, limit {SILENCE_LIMIT_S:.0f} s")
         if self.kill.back_at_s is None:
             found.append(f"{at}: the worker did not come back")
-        elif self.new_s is None or not self.turns:
+        elif self.chosen and self.new_s is None:  # the other calls may be saying goodbye
             found.append(f"{at}: no new sentence of the agent after the worker was back")
         return found
 
@@ -112,30 +121,41 @@ def hit(kill: Kill, report: Report) -> bool:
     return not agent and not caller and ended_s > spoke_s and kill.at_s - ended_s < AWAITED_S
 
 
-def aftermath(kill: Kill, number: str, report: Report, until_s: float, turn_starts_s: Sequence[float]) -> Aftermath:
-    """Judge one call, that ended at `until_s`, after one kill. `turn_starts_s`: when the agent's turns began."""
+def aftermath(kill: Kill, number: str, report: Report, until_s: float, sentences: Sequence[Sentence]) -> Aftermath:
+    """Judge one call, that ended at `until_s`, after one kill. `sentences` are the agent's, holding lines left out."""
     back_s = kill.back_at_s if kill.back_at_s is not None else until_s
     longest = Silence()
     for silence in report.silences:
-        end_s = silence.from_at_s + silence.seconds
-        if end_s <= kill.at_s or (not silence.agents and silence.from_at_s > back_s):
+        begin_s, end_s = silence.from_at_s, silence.from_at_s + silence.seconds
+        if end_s <= kill.at_s or (begin_s > back_s and not _agents_to_break(silence, sentences)):
             continue
-        # What the caller kept silent before the kill, as in thinking about an answer, is not the kill's.
-        begin_s = silence.from_at_s if silence.before == "caller" else max(silence.from_at_s, kill.at_s)
+        if silence.before != "caller":
+            begin_s = max(begin_s, kill.at_s)  # till then the caller was thinking about an answer
         if end_s - begin_s > longest.seconds:
             longest = Silence(end_s - begin_s, begin_s, silence.before, silence.after)
     speech = [*report.agent_speech, *report.caller_speech]
     free_s = max([kill.at_s, *(end for begin, end in speech if begin < kill.at_s < end)])
-    heard = [begin for begin, end in speech if begin >= free_s and end - begin >= SENTENCE_S]
-    new = [begin for begin, end in report.agent_speech if begin > back_s and end - begin >= SENTENCE_S]
+    heard = [max(begin, free_s) for begin, end in speech if end - max(begin, free_s) >= SENTENCE_S]
+    new = [s.begin_s for s in sentences if s.begin_s > back_s and _on_the_wire(s, report)]
     return Aftermath(
         kill,
         number,
         longest,
         min(heard) - free_s if heard else None,
         min(new) - back_s if new and kill.back_at_s is not None else None,
-        sum(1 for start_s in turn_starts_s if start_s > back_s),
+        len(new),
     )
+
+
+def _agents_to_break(silence: Silence, sentences: Sequence[Sentence]) -> bool:
+    if not silence.agents:
+        return False
+    return silence.before != "agent" or not any(s.asks and abs(s.end_s - silence.from_at_s) < MATCH_S for s in sentences)
+
+
+def _on_the_wire(sentence: Sentence, report: Report) -> bool:
+    heard_s = sum(max(0.0, min(e, sentence.end_s) - max(b, sentence.begin_s)) for b, e in report.agent_speech)
+    return heard_s >= SENTENCE_S
 
 
 class Killer:
@@ -188,10 +208,12 @@ def judge(kill: Kill, record: CallRecord, report: Report, holding: str) -> After
     if not record.answered_at_s < kill.at_s < record.left_at_s:
         return None
     shift_s = world_shift_s(record, report)
-    starts = [
-        turn.start_s + shift_s for turn in record.turns if shift_s is not None and turn.who == "agent" and turn.text != holding
+    sentences = [
+        Sentence(turn.start_s + shift_s, turn.end_s + shift_s, turn.text.endswith("?") and not turn.cut)
+        for turn in record.turns
+        if shift_s is not None and turn.who == "agent" and turn.text != holding
     ]
-    return aftermath(kill, record.number, report, record.left_at_s, starts)
+    return aftermath(kill, record.number, report, record.left_at_s, sentences)
 
 
 def filed(record: CallRecord) -> list[str]:

@@ -26,10 +26,11 @@ import pocketsphinx
 import soxr
 
 from appliance.calls.campaign import Campaign, clauses
-from tests.lab.voices import RATE_HZ, spoken
+from tests.lab.voices import RATE_HZ, Pcm
 
 MODEL_HZ = 16000
 LEAD_IN = np.zeros(RATE_HZ // 4, np.float32)  # without silence before it, the recognizer loses the first word
+QUIET = 8  # samples up to this are the line's silence
 LONGEST_S = 5.0  # of one stretch of speech; what was said last decides the answer
 DISCOUNT = 0.3
 ENOUGH = 0.5  # share of a sentence's words that must have been heard
@@ -78,7 +79,8 @@ class Found(NamedTuple):
 
 def _best_fit(sentence: Sequence[str], heard: Sequence[str]) -> tuple[float, int, int]:
     """The stretch of `heard` nearest to `sentence` in word edits: (share of words right, start, end)."""
-    above = [(0, at) for at in range(len(heard) + 1)]  # (edits, where the stretch began)
+    # (edits, where the stretch began, negative: of two that fit alike, the later one leaves more to the sentence before)
+    above = [(0, -at) for at in range(len(heard) + 1)]
     for row, word in enumerate(sentence, 1):
         here = [(row, 0)]
         for at, other in enumerate(heard, 1):
@@ -87,7 +89,7 @@ def _best_fit(sentence: Sequence[str], heard: Sequence[str]) -> tuple[float, int
         above = here
     end = min(range(len(heard) + 1), key=lambda at: (above[at][0], -at))
     edits, began = above[end]
-    return 1 - edits / len(sentence), began, end
+    return 1 - edits / len(sentence), -began, end
 
 
 def understand(heard: str, sentences: Sequence[str]) -> list[str]:
@@ -104,7 +106,7 @@ def understand(heard: str, sentences: Sequence[str]) -> list[str]:
 
 
 class Ear:
-    """Recognizes one stretch of speech at a time."""
+    """Recognizes one stretch of speech at a time, each by itself: the same audio is the same words, and decoded once."""
 
     def __init__(self, sentences: Sequence[str]) -> None:
         self._sentences = sentences
@@ -113,18 +115,25 @@ class Ear:
         with tempfile.TemporaryDirectory() as folder:
             model = Path(folder) / "campaign.arpa"
             model.write_text(bigrams((k for k in known if k), _DIGITS))
-            self._decoder = pocketsphinx.Decoder(lm=str(model), loglevel="FATAL")
-        for sentence in sentences[:3]:  # the first stretches only settle the feature normalization
-            self.hear(spoken(sentence, "slt").tobytes())
+            self._decoder = pocketsphinx.Decoder(lm=str(model), cmn="batch", loglevel="FATAL")
+        self._known: dict[bytes, tuple[str, list[str]]] = {}
 
     def hear(self, pcm: bytes) -> tuple[str, list[str]]:
         """8 kHz s16le of one stretch of the agent's speech -> (raw words, sentences of the campaign)."""
-        audio = np.frombuffer(pcm, "<i2")[-int(LONGEST_S * RATE_HZ) :].astype(np.float32)
-        wide = soxr.resample(np.concatenate((LEAD_IN, audio)), RATE_HZ, MODEL_HZ)
-        data = np.clip(wide, -32768, 32767).astype("<i2").tobytes()
+        audio = np.frombuffer(pcm, "<i2")
+        loud = np.flatnonzero(np.abs(audio) > QUIET)
+        if not len(loud):
+            return "", []
+        audio = audio[loud[0] : loud[-1] + 1][-int(LONGEST_S * RATE_HZ) :]
+        key = audio.tobytes()
+        if key not in self._known:
+            self._known[key] = self._recognize(audio)
+        return self._known[key]
+
+    def _recognize(self, audio: Pcm) -> tuple[str, list[str]]:
+        wide = soxr.resample(np.concatenate((LEAD_IN, audio.astype(np.float32), LEAD_IN)), RATE_HZ, MODEL_HZ)
         self._decoder.start_utt()
-        for at in range(0, len(data), 3200):
-            self._decoder.process_raw(data[at : at + 3200])
+        self._decoder.process_raw(np.clip(wide, -32768, 32767).astype("<i2").tobytes(), full_utt=True)
         self._decoder.end_utt()
         hypothesis = self._decoder.hyp()
         raw = hypothesis.hypstr if hypothesis else ""

@@ -55,13 +55,19 @@ class Interruption(_Model):
 
 
 class Persona(_Model):
-    """One kind of customer. `outcomes` are the call outcomes that are right for it; `caller_turns` at least so many."""
+    """One kind of customer, and what the call must come to when they are understood.
+
+    `outcomes` are the call outcomes that are right; `slots` the answers that must be on record, no more and no fewer, in
+    the campaign's words; `agent_says` what the agent must have replied at some time; `caller_turns` at least so many.
+    """
 
     name: str
     about: str
     voice: str = "rms"
     outcomes: list[str] = Field(min_length=1)
     caller_turns: int = Field(default=0, ge=0)
+    slots: dict[str, str] = Field(default_factory=dict)
+    agent_says: list[str] = Field(default_factory=list)
     ring_s: float = Field(default=0.3, ge=0)
     opening: str = ""
     patience_s: float = Field(default=0.6, ge=0.2)

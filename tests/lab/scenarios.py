@@ -23,6 +23,7 @@ from tests.lab.talk import Options, Verdict, bring_up, conclude, follow
 from tests.lab.talk import talk as place_calls
 
 BACK_LIMIT_S = 5.0
+AT_A_TIME = 3  # personas
 
 
 def talk(options: Options) -> Verdict:
@@ -31,13 +32,28 @@ def talk(options: Options) -> Verdict:
 
 
 def personas(options: Options) -> Verdict:
-    """every persona once, one call after the other"""
-    with bring_up(options, persona.names(), lines=2) as bench:
-        for record in bench.records:
-            options.show.calling(record)
-            bench.place(record)
-            follow(bench, options.show, until=lambda r=record: r.over)  # type: ignore[misc]
-        return conclude(bench, options.show)[0]
+    """every persona once, up to three at a time: outcome, answers on record and replies as they should be"""
+    with bring_up(options, persona.names(), lines=AT_A_TIME) as bench:
+        waiting = list(bench.records)
+
+        def all_done() -> bool:
+            while waiting and len(bench.active()) < AT_A_TIME:
+                options.show.calling(waiting[0])
+                bench.place(waiting.pop(0))
+            return not waiting and bench.all_over()
+
+        follow(bench, options.show, until=all_done)
+        verdict, reports = conclude(bench, options.show)
+    verdict.data["personas"] = {
+        record.persona.name: {
+            "outcome": record.ended.outcome if record.ended else None,
+            "slots": record.ended.slots if record.ended else {},
+            "cut_offs": {"n": len(report.cut_offs), "of": report.judged},
+            "understood": not record.problems(),
+        }
+        for record, report in zip(bench.records, reports, strict=True)
+    }
+    return verdict
 
 
 def parallel(options: Options) -> Verdict:
@@ -45,7 +61,17 @@ def parallel(options: Options) -> Verdict:
     count = options.calls if options.calls > 1 else 10
     mixed = ["interested", "not_interested", "asks_removal", "asks_human"]
     kinds = mixed if options.persona == "interested" else [options.persona]
-    return place_calls(options, [kinds[i % len(kinds)] for i in range(count)])
+    with bring_up(options, [kinds[i % len(kinds)] for i in range(count)]) as bench:
+        bench.place_all()
+        follow(bench, options.show)
+        verdict, reports = conclude(bench, options.show)
+        media = bench.appliance.status().media
+    verdict.data["path_ms"] = {"p50": media.path_p50_ms, "p99": media.path_p99_ms, "max": media.path_max_ms}
+    verdict.data["longest_wait_s"] = round(max(report.wait.seconds for report in reports), 2)
+    verdict.data["wire_late_ms"] = {"p99": round(max(report.lateness.p99_ms for report in reports), 1)}
+    path = f"{media.path_p50_ms:.1f} ms p50, {media.path_p99_ms:.1f} ms p99, {media.path_max_ms:.1f} ms at most"
+    options.show.line(f"a frame's way through the appliance: {path}; {media.late_frames} frames over 5 ms late")
+    return verdict
 
 
 def restart_idle(options: Options) -> Verdict:
@@ -141,30 +167,52 @@ def _judged(
 
 
 def drain(options: Options) -> Verdict:
-    """SIGTERM during a call: it goes on to its end, no new call is taken, then the appliance ends well"""
-    with bring_up(options, [options.persona], drain_s=120) as bench:
-        first = bench.records[0]
+    """SIGTERM in a call: it goes on to its end; a second call placed then does not reach the agent; a clean end"""
+    with bring_up(options, [options.persona, "silent"], drain_s=120) as bench:
+        first, second = bench.records
         bench.place(first)
-        asked: list[float] = []
+        asked_at_turn: list[int] = []
 
         def stop(bench: Bench, record: CallRecord, turn: wire.TurnHappened) -> None:
-            if turn.who == "caller" and not asked:
+            if turn.who == "caller" and not asked_at_turn:
                 options.show.step("SIGTERM")
-                bench.appliance.terminate()
+                asked_at_turn.append(len(first.turns))
                 bench.drain_began = True
-                asked.append(time.monotonic())
+                bench.appliance.terminate()
+            elif asked_at_turn and not second.placed_at_s:
+                bench.place(second)
 
-        follow(bench, options.show, on_turn=stop, until=lambda: first.over)
+        follow(bench, options.show, on_turn=stop, until=lambda: first.over and second.placed_at_s > 0)
         status = bench.appliance.wait(20)
         gone = not bench.asterisk.registered()
-        verdict, _ = conclude(bench, options.show, expect=False)
-    verdict.problems += first.problems()
-    verdict.data |= {"exit_status": status, "unregistered": gone}
+        met = _met(bench, second)
+        options.show.step(f"the call placed while draining met: {met}")
+        verdict, _ = conclude(bench, options.show, expect=False, mailbox_ok=True)
+    turns_after = len(first.turns) - asked_at_turn[0] if asked_at_turn else 0
+    verdict.problems += [f"{first.number}: {p}" for p in first.problems()]
+    verdict.data |= {"exit_status": status, "unregistered": gone, "second_call": met, "turns_after_sigterm": turns_after}
+    if turns_after < 2:
+        verdict.problems.append("SIGTERM did not come in the middle of the call, or the call did not go on")
+    if met not in (VOICEMAIL, BUSY_LINE):
+        verdict.problems.append(f"the call placed while draining met: {met}")
     if status != 0:
         verdict.problems.append(f"the appliance ended with {status}, expected 0")
     if not gone:
         verdict.problems.append("the phone is still registered after the drain")
     return verdict
+
+
+VOICEMAIL, BUSY_LINE = "the dialer's voicemail", "the busy line"
+
+
+def _met(bench: Bench, record: CallRecord) -> str:
+    """What a customer met who was called while the appliance drained."""
+    for one in bench.asterisk.voicemail_hits():
+        if one.number == record.number:
+            return VOICEMAIL
+    if record.ended is not None:
+        return BUSY_LINE if record.ended.outcome == "busy" else f"a call with outcome {record.ended.outcome}"
+    return "the agent" if record.call else "nothing"
 
 
 _MALFORMED = (

@@ -35,6 +35,9 @@ class Show:
         """A stage of setting up, with the seconds since the start."""
         self.out.print(Text.assemble((f"{time.monotonic() - self._began:6.1f} s  ", "dim"), text))
 
+    def line(self, text: str) -> None:
+        self.out.print(Text(text))
+
     def calling(self, record: CallRecord) -> None:
         persona = record.persona
         text = Text.assemble(("calling ", "bold"), (record.number, "bold cyan"), f" as {record.caller_id}\n")

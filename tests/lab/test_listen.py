@@ -19,6 +19,7 @@ SENTENCES = ["Thank you.", "Do you own your home?", "Is your home insured right 
         ("do you own your home", [SENTENCES[1]]),
         ("do on your home", [SENTENCES[1]]),
         ("thank you is your home insured now", [SENTENCES[0], SENTENCES[2]]),
+        ("about your home you own your home", [SENTENCES[1]]),
         ("goodbye thank you", [SENTENCES[3], SENTENCES[0]]),
         ("", []),
         ("four one five", []),
@@ -49,3 +50,9 @@ def test_the_questions_of_the_shipped_campaign_are_understood() -> None:
         if question.ask not in said:
             missed.append((question.ask, raw))
     assert missed == []
+
+
+def test_a_sentence_that_begins_with_the_last_words_of_another_is_understood() -> None:
+    """The recognizer swallows a word between the two."""
+    two = ["I have a few short questions about your home.", "Do you own your home?"]
+    assert understand("i have a few short questions about your home you own your home", two) == two
