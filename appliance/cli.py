@@ -6,16 +6,18 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from appliance import __version__
-from appliance.errors import ApiError, ConfigError, SidetoneError
+from appliance.errors import ApiError, BackendError, SeveralErrors, SidetoneError
 
 if TYPE_CHECKING:
     from appliance.calls.campaign import Campaign
+    from appliance.config.load import Loaded
     from appliance.config.settings import Engines, Settings
 
 DEFAULT_CONFIG = Path("/etc/sidetone/sidetone.toml")
@@ -71,13 +73,18 @@ def _parser() -> argparse.ArgumentParser:
     calls.add_argument("-n", type=_positive, default=20, metavar="N", help="how many (%(default)s)")
     calls.add_argument("--json", action="store_true", help="as one JSON array")
 
+    drain = with_config(command("drain", _drain, "ask the running appliance to take no new calls and stop after the last one"))
+    drain.add_argument(
+        "--limit", type=_limit, metavar="S", help="seconds that running calls may go on (limits.drain_s of the settings)"
+    )
+
     bench = command("bench", None, "measure this machine").add_subparsers(title="benches", required=True, metavar="BENCH")
     media = bench.add_parser("media", help="own media path under load, with engines that do no work")
     media.set_defaults(command=_bench_media)
     media.add_argument(
         "--calls", type=_counts, default="10,32", metavar="N,N", help="how many calls, one run each (%(default)s)"
     )
-    media.add_argument("--seconds", type=float, default=15.0, metavar="S", help="how long each run measures (%(default)s)")
+    media.add_argument("--seconds", type=_seconds, default=15.0, metavar="S", help="how long each run measures (%(default)s)")
     media.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     return parser
 
@@ -91,7 +98,8 @@ def _run(args: argparse.Namespace) -> int:
         stream=sys.stderr,
     )
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    settings, campaign = _load(args.config)
+    loaded = _load(args.config)
+    settings, campaign = _both(loaded, loaded.errors)
 
     # The media clock's thread must get the interpreter within a frame, whatever the loop is doing: at the default of 5 ms
     # four of 751 beats of 32 calls were over 5 ms late, at 0.5 ms none.
@@ -104,12 +112,14 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from appliance.engines import registry
-
-    settings, campaign = _load(args.config)
-    registry.recognizer(settings.engines.recognizer)
-    registry.vad(settings.engines.vad)
-    registry.voice(settings.engines.voice)(settings.engines.speaker)
+    loaded = _load(args.config)
+    errors: list[SidetoneError] = [*loaded.errors]
+    if loaded.settings is not None:
+        faults, passed_over = _engine_faults(loaded.settings.engines, loaded.campaign)
+        errors += faults
+        for error in passed_over:
+            print(f"warning: {error.message}; the next of engines.mind is taken", file=sys.stderr)
+    _, campaign = _both(loaded, errors)
     print(f"{args.config}: good. Campaign '{campaign.name}' asks {len(campaign.questions)} questions.")
     return 0
 
@@ -152,40 +162,92 @@ def _calls(args: argparse.Namespace) -> int:
     return 0
 
 
+def _drain(args: argparse.Namespace) -> int:
+    from appliance.api.client import ApiClient
+    from appliance.config.load import load_settings
+
+    client = ApiClient(load_settings(args.config).paths.runtime / "api.sock")
+
+    async def ask() -> int:
+        calls = len((await client.status()).calls)
+        await client.drain(args.limit)
+        return calls
+
+    calls = asyncio.run(ask())
+    limit = "limits.drain_s" if args.limit is None else f"{args.limit:g} s"
+    running = f"the last of {calls} calls has" if calls > 1 else "the running call has"
+    print(f"draining: no new calls; sidetone stops {f'when {running} ended, after {limit} at the latest' if calls else 'now'}")
+    return 0
+
+
 def _bench_media(args: argparse.Namespace) -> int:
     from appliance.bench.media import run
 
     return run(args.calls, seconds=args.seconds, as_json=args.json)
 
 
-def _load(config: Path) -> tuple[Settings, Campaign]:
-    """Settings and campaign; engines that nobody knows are a fault of the settings, found before anything starts."""
-    from appliance.config.load import load_campaign, load_settings
-
-    settings = load_settings(config)
-    if unknown := _unknown_engines(settings.engines):
-        raise ConfigError(str(config), unknown)
-    return settings, load_campaign(settings.campaign)
-
-
-def _unknown_engines(engines: Engines) -> list[str]:
+def _load(config: Path) -> Loaded:
+    from appliance.config.load import load_all
     from appliance.engines.registry import MINDS, RECOGNIZERS, VADS, VOICES
 
-    asked = [
-        ("recognizer", engines.recognizer, RECOGNIZERS),
-        ("vad", engines.vad, VADS),
-        ("voice", engines.voice, VOICES),
-        *(("mind", mind, MINDS) for mind in engines.mind),
-    ]
-    return [
-        f"engines.{part}: there is no '{name}', choose from {', '.join(sorted(known))}"
-        for part, name, known in asked
-        if name not in known
-    ]
+    loaded = load_all(config, {"recognizer": RECOGNIZERS, "vad": VADS, "voice": VOICES, "mind": MINDS})
+    if loaded.settings is not None and (mode := config.stat().st_mode & 0o777) & 0o077:
+        print(f"warning: {config}: has a password and is open to others (mode {mode:o}): chmod 600 {config}", file=sys.stderr)
+    return loaded
+
+
+def _both(loaded: Loaded, errors: Sequence[SidetoneError]) -> tuple[Settings, Campaign]:
+    if loaded.settings is None or loaded.campaign is None or errors:
+        raise SeveralErrors(errors)
+    return loaded.settings, loaded.campaign
+
+
+def _engine_faults(engines: Engines, campaign: Campaign | None) -> tuple[list[BackendError], list[BackendError]]:
+    """What keeps the known engines from starting, and what only makes a later one of engines.mind take over.
+
+    Those that have a model to load are imported but not made.
+    """
+    from appliance.engines import registry
+
+    def make_mind(name: str) -> object:
+        make = registry.mind(name)
+        return make(campaign) if campaign is not None and not registry.MINDS[name].package else make
+
+    def fault(known: Collection[str], name: str, make: Callable[[str], object]) -> list[BackendError]:
+        try:
+            _ = make(name) if name in known else None
+        except BackendError as error:
+            return [error]
+        return []
+
+    faults = fault(registry.RECOGNIZERS, engines.recognizer, registry.recognizer)
+    faults += fault(registry.VADS, engines.vad, registry.vad)
+    faults += fault(registry.VOICES, engines.voice, lambda name: registry.voice(name)(engines.speaker))
+    minds = [error for name in engines.mind for error in fault(registry.MINDS, name, make_mind)]
+    return (faults + minds, []) if len(minds) == len(engines.mind) else (faults, minds)
 
 
 def _complain(error: SidetoneError) -> None:
-    print(f"error: {error}", file=sys.stderr)
+    for each in error.errors if isinstance(error, SeveralErrors) else [error]:
+        print(f"error: {each}", file=sys.stderr)
+
+
+def _seconds(text: str) -> float:
+    return _number(text, 1, 3600)
+
+
+def _limit(text: str) -> float:
+    return _number(text, 0, 3600)
+
+
+def _number(text: str, least: float, most: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"'{text}' should be a number from {least:g} to {most:g}")
+    return number
 
 
 def _counts(text: str) -> list[int]:

@@ -98,6 +98,7 @@ class Daemon:
         self._drain_s = settings.limits.drain_s
         self._none_left = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._arming: asyncio.Handle | None = None
 
     async def run(self) -> int:
         """Start every part, serve, drain, stop. Raises SidetoneError when a part cannot start."""
@@ -203,6 +204,12 @@ class Daemon:
             except Exception as bug:  # noqa: BLE001 - the boundary of one call: its bug must not reach the others
                 self._bug(effect.call, bug)
                 effects_left += self._abandon(effect.call)
+        if self._arming is None:
+            # Once per turn of the loop: the deadline looks at every call, and a tick brings an event for each of them.
+            self._arming = self._loop.call_soon(self._arm)
+
+    def _arm(self) -> None:
+        self._arming = None
         if self._timer is not None:
             self._timer.cancel()
         deadline = self._switchboard.deadline
@@ -334,7 +341,7 @@ class Daemon:
     async def _render_prompts(self) -> None:
         """Have the lines that must sound while every engine is dead; without them no call is taken."""
         lines = self._campaign.lines
-        texts = {Prompt.HOLDING: lines.holding, Prompt.GOODBYE: lines.goodbye, Prompt.BUSY: lines.busy}
+        texts: dict[Prompt, str] = {prompt: getattr(lines, prompt.value) for prompt in Prompt}
         for prompt, text in texts.items():
             self._workers[Engine.SPEECH].send(wire.Render(prompt.value, text))
         try:
@@ -365,6 +372,7 @@ class Daemon:
         """The call's files are complete: only now it has ended for everybody else."""
         self._calls.pop(effect.call, None)
         self._abandoned.discard(effect.call)
+        self._api.publish(api.MediaChanged(self._media_counts()))
         self._api.publish(
             api.CallEnded(
                 effect.call,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class SidetoneError(Exception):
     """Something an operator can mend. `hint` says what to do next; `exit_code` is the command's."""
@@ -30,6 +32,15 @@ class ConfigError(SidetoneError):
         else:
             message = "\n".join([f"{source}: {len(problems)} problems", *(f"  {p}" for p in problems)])
         super().__init__(message, hint=hint)
+
+
+class SeveralErrors(SidetoneError):
+    """Errors that do not depend on each other, told together. At least one."""
+
+    def __init__(self, errors: Sequence[SidetoneError]) -> None:
+        super().__init__("\n".join(map(str, errors)))
+        self.errors = errors
+        self.exit_code = max(error.exit_code for error in errors)
 
 
 class BackendError(SidetoneError):

@@ -77,6 +77,7 @@ class Box:
             end(self._process, grace_s=0.1)
 
     def write(self) -> None:
+        self.config.touch(0o600)
         self.config.write_text(tomli_w.dumps(self.settings))
 
     def start(self, env: dict[str, str] | None = None) -> Box:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from appliance import cli
+from appliance.api.server import ApiServer
+from appliance.engines import registry
+from tests.api.test_wire import STATUS
 from tests.box import PASSWORD, Box, sidetone
 
 BROKEN_CAMPAIGN = """
@@ -88,9 +95,81 @@ def test_engines_that_nobody_knows_are_told_with_those_that_there_are(box: Box, 
     assert "engines.recognizer: there is no 'whisper', choose from null, pocketsphinx" in done.stderr
     assert "engines.vad: there is no 'silero', choose from level, pocketsphinx" in done.stderr
     assert "engines.voice: there is no 'piperr', choose from flite, tone" in done.stderr
-    assert "engines.mind: there is no 'gpt', choose from echo, scripted" in done.stderr
+    assert "engines.mind.0: there is no 'gpt', choose from echo, scripted" in done.stderr
     assert "Traceback" not in done.stderr
     assert not box.state.exists()
+
+
+@pytest.mark.parametrize("name", ["run", "check"])
+def test_settings_engines_and_campaign_are_told_at_once(box: Box, name: str) -> None:
+    (box.folder / "campaign.toml").write_text(BROKEN_CAMPAIGN)
+    box.settings["campaign"] = "campaign.toml"
+    box.settings["sip"]["port"] = 99999
+    box.settings["engines"] |= {"voice": "piperr", "mind": ["No Such", "gpt"]}
+    box.write()
+    done = box.command(name)
+    assert (done.returncode, done.stdout) == (2, "")
+    of_settings, of_campaign = done.stderr.removeprefix("error: ").split("\nerror: ")
+    assert of_settings.startswith(f"{box.config}: 4 problems\n")
+    for said in (
+        "sip.port: ",
+        "engines.mind.0: has a character",
+        "engines.voice: there is no 'piperr'",
+        "engines.mind.1: there",
+    ):
+        assert f"\n  {said}" in of_settings
+    assert of_campaign.startswith(f"{box.folder}/campaign.toml: ")
+    assert "\n  company: is missing" in of_campaign
+    assert PASSWORD not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_tells_what_does_not_load_beside_a_wrong_campaign(box: Box) -> None:
+    box.settings["engines"] |= {"voice": "flite", "speaker": "hal"}
+    box.settings["campaign"] = "nowhere.toml"
+    box.write()
+    done = box.command("check")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {box.folder}/nowhere.toml: there is no such file\n  hint: ")
+    assert "\nerror: voice flite: no speaker 'hal'\n" in done.stderr
+
+
+def in_this_process(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int | str | None, str, str]:
+    """Exit code and both outputs: for what can only be arranged here."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return ended.value.code, out, err
+
+
+def test_check_makes_the_minds_and_passes_over_one_that_another_can_replace(
+    box: Box, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(registry.MINDS, "absent", registry.Backend("no_such_package_here.mind", "no-such-package"))
+    monkeypatch.setitem(registry.MINDS, "broken", registry.Backend("tests.engines.broken"))
+    box.settings["engines"]["mind"] = ["absent", "broken", "scripted"]
+    box.write()
+    code, out, err = in_this_process(capsys, "check", "--config", box.config)
+    assert code == 0
+    assert "good" in out
+    first, second = err.splitlines()
+    assert first.startswith("warning: engines.mind: 'absent' is not installed")
+    assert second.startswith("warning: engines.mind: 'broken' does not load (ZeroDivisionError: ")
+    box.settings["engines"]["mind"] = ["absent", "broken"]
+    box.write()
+    code, out, err = in_this_process(capsys, "check", "--config", box.config)
+    assert (code, out) == (2, "")
+    assert err.count("error: engines.mind: ") == 2
+    assert "hint: pip install no-such-package\n" in err
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
+def test_a_password_that_others_can_read_is_warned_of(box: Box, mode: int, warned: bool) -> None:
+    box.config.chmod(mode)
+    done = box.command("check")
+    assert done.returncode == 0
+    line = f"warning: {box.config}: has a password and is open to others (mode {mode:o}): chmod 600 {box.config}\n"
+    assert done.stderr == (line if warned else "")
 
 
 @pytest.mark.parametrize("name", ["run", "check"])
@@ -154,10 +233,52 @@ def test_calls_of_a_damaged_journal(box: Box) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_drain_where_nothing_runs(box: Box) -> None:
+    done = box.command("drain")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: {box.runtime}/api.sock: no sidetone is running here\n  hint: start it: sidetone run\n"
+
+
+def test_drain_stops_what_runs(tmp_path: Path) -> None:
+    with Box(tmp_path) as box:
+        box.start()
+        done = box.command("drain")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == "draining: no new calls; sidetone stops now\n"
+        assert box.ended(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("calls", "more", "limit_s", "said"),
+    [
+        (1, (), None, "when the running call has ended, after limits.drain_s at the latest"),
+        (2, ("--limit", "7.5"), 7.5, "when the last of 2 calls has ended, after 7.5 s at the latest"),
+    ],
+)
+def test_drain_tells_how_many_calls_may_go_on(
+    box: Box, calls: int, more: tuple[str, ...], limit_s: float | None, said: str
+) -> None:
+    asked: list[float | None] = []
+    status = msgspec.structs.replace(STATUS, calls=STATUS.calls[:1] * calls)
+
+    async def drain() -> subprocess.CompletedProcess[str]:
+        server = ApiServer(box.runtime / "api.sock", snapshot=lambda: status, drain=asked.append)
+        await server.start()
+        try:
+            return await asyncio.to_thread(box.command, "drain", *more)
+        finally:
+            await server.stop()
+
+    done = asyncio.run(drain())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"draining: no new calls; sidetone stops {said}\n"
+    assert asked == [limit_s]
+
+
 def test_help_tells_every_command_and_the_exit_codes() -> None:
     done = sidetone("--help")
     assert done.returncode == 0
-    for name in ("run", "check", "status", "calls", "bench"):
+    for name in ("run", "check", "status", "calls", "drain", "bench"):
         assert f"\n    {name} " in done.stdout
     done = sidetone("status", "--help")
     assert "0 registered and healthy" in " ".join(done.stdout.split())
@@ -174,6 +295,9 @@ def test_no_command_is_a_question_for_help() -> None:
     [
         (("bench", "media", "--calls", "0,x"), "argument --calls: '0,x' should be numbers from 1 to 128, separated by commas"),
         (("bench", "media", "--calls", "129"), "argument --calls: '129' should be numbers from 1 to 128"),
+        (("bench", "media", "--seconds", "0"), "argument --seconds: '0' should be a number from 1 to 3600"),
+        (("bench", "media", "--seconds", "nan"), "argument --seconds: 'nan' should be a number from 1 to 3600"),
+        (("drain", "--limit", "-1"), "argument --limit: '-1' should be a number from 0 to 3600"),
         (("calls", "-n", "0"), "argument -n: '0' should be a number of at least 1"),
         (("ruin",), "invalid choice: 'ruin'"),
     ],

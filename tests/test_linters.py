@@ -44,10 +44,21 @@ def test_shellcheck(script: Path) -> None:
     lint("shellcheck", "--external-sources", script)
 
 
-def test_the_lock_has_a_hashed_version_of_every_dependency() -> None:
+def locked(name: str) -> set[tuple[str, str]]:
+    """Name and version (with its marker) of every hashed entry of the lock file."""
+    entries = (ROOT / name).read_text().replace("\\\n", " ").splitlines()
+    pinned = (entry.split("--hash")[0].strip() for entry in entries if "--hash=sha256:" in entry)
+    return {(package, version) for package, _, version in (entry.partition("==") for entry in pinned)}
+
+
+@pytest.mark.parametrize(("lock", "extras"), [("requirements.lock", {"test"}), ("requirements-extras.lock", None)])
+def test_a_lock_has_a_hashed_version_of_every_dependency(lock: str, extras: set[str] | None) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    optional: dict[str, list[str]] = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(r for extra in extras or set(optional) for r in optional[extra])]
     names = {requirement.split("=")[0].split(">")[0].strip() for requirement in wanted}
-    entries = (ROOT / "requirements.lock").read_text().replace("\\\n", " ").splitlines()
-    locked = {entry.split("==")[0] for entry in entries if "--hash=sha256:" in entry}
-    assert names - locked == {"pjsua2"}  # built here
+    assert names - {package for package, _ in locked(lock)} == {"pjsua2"}  # built here
+
+
+def test_the_locks_agree() -> None:
+    assert locked("requirements.lock") <= locked("requirements-extras.lock")

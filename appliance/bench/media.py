@@ -30,6 +30,7 @@ from appliance.errors import SidetoneError
 
 LATE_MS = 5.0
 CAMPAIGN = Path(__file__).parent.parent / "campaigns" / "home_insurance.toml"
+_PROCESSES = {"speech_worker": "speech", "mind_worker": "mind", "engines.ear": "recognizer", "": "other"}
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -146,14 +147,20 @@ def _go_on(peer: subprocess.Popen[str]) -> None:
 
 
 def _cpu_s(daemon: int) -> dict[str, float]:
-    """CPU seconds so far of the daemon and, by name, of its workers."""
+    """CPU seconds so far of the daemon and, by name, of every process below it."""
     seconds = {"daemon": _process_cpu_s(daemon)}
-    children = Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()
-    for child in children:
-        command = Path(f"/proc/{child}/cmdline").read_text()
-        name = "speech" if "speech" in command else "mind"
-        seconds[name] = seconds.get(name, 0.0) + _process_cpu_s(int(child))
+    for pid in _descendants(daemon):
+        command = Path(f"/proc/{pid}/cmdline").read_text()
+        name = next(name for module, name in _PROCESSES.items() if module in command)
+        seconds[name] = seconds.get(name, 0.0) + _process_cpu_s(pid)
     return seconds
+
+
+def _descendants(pid: int) -> list[int]:
+    """Children, theirs, and so on; each thread has its own."""
+    lists = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    children = [int(child) for found in lists for child in found]
+    return [*children, *(below for child in children for below in _descendants(child))]
 
 
 def _process_cpu_s(pid: int) -> float:

@@ -52,7 +52,7 @@ class Agent:
     def play(self, prompt: Prompt, number: int) -> list[AnyEffect]:
         """One of the daemon's own lines, as utterance `number`."""
         lines = self._campaign.lines
-        text = {Prompt.HOLDING: lines.holding, Prompt.GOODBYE: lines.goodbye, Prompt.BUSY: lines.busy}[prompt]
+        text: str = getattr(lines, prompt.value)
         self.line = Utterance(number, None)
         self.worded(self.line, text, True)
         return [effects.Play(self._call, number, prompt)]

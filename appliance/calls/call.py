@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import assert_never
 
+import msgspec
+
 from appliance.audio.formats import RATE_HZ
 from appliance.calls import dialogue, effects, events
 from appliance.calls.agent import TAKE_BACK_S, Agent
 from appliance.calls.bargein import BargeIn, Verdict, is_backchannel
 from appliance.calls.caller import Caller, CallerTurn
 from appliance.calls.campaign import BUILTIN_OUTCOME, Builtin, Campaign
-from appliance.calls.dialogue import Decision
+from appliance.calls.dialogue import OPTED_OUT, Decision
 from appliance.calls.effects import Act, ActKind, AnyEffect, Prompt
 from appliance.calls.events import AnyEvent, Engine
 from appliance.calls.states import ImpossibleEvent, State
@@ -23,6 +25,7 @@ from appliance.calls.timers import (
     LAST_WORDS_S,
     MEDIA_S,
     NO_INPUT_S,
+    OVER_CLOSING_S,
     Timer,
     Timers,
 )
@@ -31,6 +34,9 @@ from appliance.calls.utterance import Utterance
 
 NOISE_S = 0.3  # a wordless stretch shorter than this was none
 PARTING_WISHES = frozenset({Builtin.OPT_OUT, Builtin.NOT_INTERESTED, Builtin.HUMAN})
+
+# Where words are followed that nothing is decided on; in SPEAKING those over a closing, for others pause it.
+TALKING = frozenset({State.LISTENING, State.PHRASING, State.PAUSED, State.SPEAKING})
 
 
 class Call:
@@ -89,7 +95,7 @@ class Call:
             case events.EngineBack():
                 return self._engine_back(event.engine, now)
             case events.StopAsked():
-                return self.end_politely("stopped", now)
+                return self.end_politely("stopped", now, Prompt.FAREWELL)
             case _:
                 assert_never(event)
 
@@ -97,18 +103,22 @@ class Call:
         """Do what is due by `now`."""
         return [effect for timer in self._timers.due(now) for effect in self._timer(timer, now)]
 
-    def end_politely(self, why: str, now: float) -> list[AnyEffect]:
+    def end_politely(self, why: str, now: float, line: Prompt = Prompt.GOODBYE) -> list[AnyEffect]:
         """Say goodbye with the daemon's own line and hang up; also the way out of a bug."""
         if self.state in (State.ENDING, State.HANGING_UP, State.ENDED):
             return []
         if self.state is State.LAST_WORDS:
-            return self._conclude("hung_up")
+            return self._conclude(self._decided_outcome or "hung_up")
         out: list[AnyEffect] = [self._note("end_politely", why=why)]
+        self._outcome = self._decided_outcome or ("cut_short" if line is Prompt.FAREWELL else "technical")
         if self.state is State.RINGING:
             return out + self._hang_up(now)
-        out += self._nothing_more() + self._forget()
-        self._outcome = self._outcome or "technical"
-        return out + self._agent.play(Prompt.GOODBYE, self._next()) + self._enter_ending(now)
+        text = self._caller.open_text
+        out += self._nothing_more()
+        if not isinstance(self._asked, effects.Understand):
+            # While the line is said: the caller's last words may be an opt-out.
+            out += self._forget() + (self._understand(text) if text and self._outcome != OPTED_OUT else [])
+        return out + self._agent.play(line, self._next()) + self._enter_ending(now)
 
     # Life cycle ------------------------------------------------------------------------------------------------------
 
@@ -144,12 +154,18 @@ class Call:
             return []
         note = self._note("hung_up", code=event.code, by_us=event.by_us, state=self.state.value)
         self._duration_s = now - self._media_at if self._media_at is not None else 0.0
-        if not event.by_us and self._outcome is None and Engine.MIND not in self._lost:
+        if not event.by_us and self._decided_outcome != OPTED_OUT and Engine.MIND not in self._lost:
             last_words = self._last_words(now)
             if last_words is not None:
                 return [*(e for e in last_words if not isinstance(e, effects.Hush)), note]
         out = [e for e in self._nothing_more() if not isinstance(e, effects.Hush)]
-        return [*out, *self._forget(), note, *self._conclude(self._outcome or ("technical" if event.by_us else "hung_up"))]
+        outcome = self._decided_outcome or ("technical" if event.by_us else "hung_up")
+        return [*out, *self._forget(), note, *self._conclude(outcome)]
+
+    @property
+    def _decided_outcome(self) -> str | None:
+        """The one that the call ends with, whether its closing is to come, is taken back for now or has been said."""
+        return self._outcome or self._position.closed or (OPTED_OUT if self._position.opted_out else None)
 
     def _last_words(self, now: float) -> list[AnyEffect] | None:
         """Understand what no reply was decided on: it may be an opt-out. None when there is no such thing."""
@@ -158,7 +174,7 @@ class Call:
             out += self._nothing_more()
         elif self.state is State.DECIDING:
             out += self._agent.line_over(cut=True)
-        elif self._caller.tracker.active and self.state in (State.LISTENING, State.PHRASING, State.PAUSED):
+        elif self._caller.tracker.active and self.state in TALKING:
             if self.state is not State.LISTENING:
                 out += self._caller.gone()
             out += [*_in_order(self._agent.cut()), *self._forget()]
@@ -185,8 +201,7 @@ class Call:
         return [*out, effects.HangUp(self.id)]
 
     def _enter_ending(self, now: float) -> list[AnyEffect]:
-        self._timers.stop(Timer.NO_INPUT, Timer.SLOW, Timer.GIVE_UP, Timer.FINAL, Timer.MAX_CALL)
-        self._timers.arm(Timer.ENDING, now + ENDING_S)
+        self._timers.only(Timer.ENDING, now + ENDING_S)
         self.state = State.ENDING
         return []
 
@@ -205,11 +220,14 @@ class Call:
             case Timer.GIVE_UP:
                 return self.end_politely("engines_gone", now)
             case Timer.MAX_CALL:
-                return self.end_politely("longest_call", now)
+                return self.end_politely("longest_call", now, Prompt.FAREWELL)
             case Timer.ENDING:
                 return self._hang_up(now)
             case Timer.LAST_WORDS:
-                return self._conclude("hung_up")
+                gone = self.state is State.LAST_WORDS
+                return self._conclude(self._decided_outcome or "hung_up") if gone else self._all_said(now)
+            case Timer.OVER_CLOSING:
+                return self._no_longer(now) if self.state is State.LISTENING else []
             case Timer.HANG_UP:
                 return self._hung_up(events.HungUp(self.id, 408, "no answer to BYE", True), now)
             case _:
@@ -222,10 +240,10 @@ class Call:
         match self.state:
             case State.LISTENING:
                 return self._listen(now)
-            case State.DECIDING | State.THINKING | State.PHRASING:
-                return self._take_back(now) if self._caller.tracker.active and self._caller.before is not None else []
             case State.SPEAKING | State.PAUSED if self._outcome is None:
                 return self._barge(self._bargein.judge(self._caller.tracker), now)
+            case State.DECIDING | State.THINKING | State.PHRASING | State.SPEAKING:
+                return self._take_back(now) if self._caller.tracker.active and self._caller.before is not None else []
             case _:
                 return []
 
@@ -251,8 +269,15 @@ class Call:
         self._agent.replies_to = self._caller.tracker.last_speech_samples
         self.state = State.DECIDING
         self._timers.arm(Timer.FINAL, now + FINAL_S)
-        self._timers.wait(now)
+        self._owe_reply(now)
         return [finalize]
+
+    def _owe_reply(self, now: float) -> None:
+        if self._position.closed is None:
+            self._timers.wait(now)
+        else:
+            # After a goodbye there is nothing to hold the line for.
+            self._timers.arm(Timer.LAST_WORDS, now + FINAL_S + LAST_WORDS_S)
 
     def _final_text(self, text: str, now: float) -> list[AnyEffect]:
         self._timers.stop(Timer.FINAL)
@@ -260,15 +285,15 @@ class Call:
         if turn is None or self.state not in (State.DECIDING, State.LAST_WORDS):
             return []
         if self.state is State.LAST_WORDS:
-            return self._understand(turn.text) if turn.text else self._conclude("hung_up")
+            return self._understand(turn.text) if turn.text else self._conclude(self._decided_outcome or "hung_up")
         if not turn.text:
             return self._wordless(turn, now)
         self.state = State.THINKING
-        self._timers.wait(now)
+        self._owe_reply(now)
         return self._understand(turn.text)
 
     def _wordless(self, turn: CallerTurn, now: float) -> list[AnyEffect]:
-        if turn.spoken_samples / RATE_HZ < NOISE_S:
+        if self._position.closed is None and turn.spoken_samples / RATE_HZ < NOISE_S:
             self._caller.noise()
             self._agent.replies_to = None
             return [self._note("noise"), *self._start_listening(now)]
@@ -285,10 +310,15 @@ class Call:
         if before is not None and before != self._position:
             self._position = before
             out.append(effects.Expect(self.id, self._position.question))
+        if self._outcome == OPTED_OUT:
+            self._position = msgspec.structs.replace(self._position, opted_out=True)
         self._outcome = None
         self._timers.stop_waiting()
         self._timers.stop(Timer.FINAL)
         self.state = State.LISTENING
+        if self._position.closed is not None:
+            self._timers.stop(Timer.LAST_WORDS)
+            self._timers.keep(Timer.OVER_CLOSING, now + OVER_CLOSING_S)
         return out
 
     def _barge(self, verdict: Verdict, now: float) -> list[AnyEffect]:
@@ -352,19 +382,28 @@ class Call:
         note = self._note("understood", intent=meant.intent, slot=meant.slot is not None, question=self._position.question)
         if self.state is State.LAST_WORDS:
             wish = BUILTIN_OUTCOME[Builtin(meant.intent)] if meant.intent in PARTING_WISHES else "hung_up"
-            return [note, *self._conclude(wish)]
+            return [note, *self._conclude(OPTED_OUT if wish == OPTED_OUT else self._decided_outcome or wish)]
+        if self.state is State.ENDING:
+            self._outcome = OPTED_OUT if meant.intent == Builtin.OPT_OUT else self._outcome
+            return [note]
+        if self._position.closed is not None and Engine.SPEECH in self._lost:
+            # Without a voice nothing can be put right any more.
+            self._outcome = OPTED_OUT if meant.intent == Builtin.OPT_OUT else None
+            return [note, *self._all_said(now)]
         return [note, *self._decided(dialogue.on_meaning(self._campaign, self._position, meant), now)]
 
     def _decided(self, decision: Decision, now: float) -> list[AnyEffect]:
         self._position = decision.position
         self._outcome = decision.outcome
+        if not decision.acts:
+            return self._all_said(now)
         if self.state is State.HOLDING:
             self._waiting = decision.acts
             return []
         return self._phrase(decision.acts, now)
 
     def _phrase(self, acts: tuple[Act, ...], now: float) -> list[AnyEffect]:
-        self._timers.stop(Timer.NO_INPUT)
+        self._timers.stop(Timer.NO_INPUT, Timer.OVER_CLOSING, Timer.LAST_WORDS)
         acts = self._agent.owing(acts)
         request = effects.Phrase(self.id, self._next(), acts)
         self._agent.utterance = Utterance(self._next(), request.request, acts)
@@ -434,6 +473,8 @@ class Call:
         if utterance is not None and not utterance.worded:
             return out + self._forget() + self._phrase(utterance.acts, now)  # the mind died in the middle: all of it again
         if self._outcome is not None:
+            if self._spoken_to():
+                return self._listen_on(out, now)
             return _in_order(out + self._stretch_gone()) + self._hang_up(now)
         if Engine.SPEECH in self._lost:
             return out + self._hold_for_speech(now)
@@ -442,6 +483,31 @@ class Call:
             self.state = State.LISTENING
             return out
         return out + self._start_listening(now)
+
+    def _spoken_to(self) -> bool:
+        """The caller is talking into our last words, or has said something that is more than a listening noise."""
+        t = self._caller.tracker
+        if not t.active or Engine.SPEECH in self._lost:
+            return False
+        return not is_backchannel(t.text) or not t.ended(self._campaign.question(self._position.question))
+
+    def _listen_on(self, out: list[AnyEffect], now: float) -> list[AnyEffect]:
+        """Nobody is hung up on in mid-sentence, and it may be an opt-out."""
+        self._position = msgspec.structs.replace(self._position, closed=self._outcome)
+        self._outcome = None
+        self._timers.arm(Timer.OVER_CLOSING, now + OVER_CLOSING_S)
+        self.state = State.LISTENING
+        return [*out, self._note("over_closing")]
+
+    def _no_longer(self, now: float) -> list[AnyEffect]:
+        """The caller has had the time for a sentence: what is said after it is no reason to listen on."""
+        out = self._close_stretch(now)
+        self._caller.before = None
+        return out
+
+    def _all_said(self, now: float) -> list[AnyEffect]:
+        """On both sides."""
+        return [*self._caller.gone(), *self._hang_up(now)]
 
     def _nothing_more(self) -> list[AnyEffect]:
         """Cut whoever speaks; what was said and heard till now becomes history."""
@@ -464,7 +530,7 @@ class Call:
     def _mind_lost(self) -> list[AnyEffect]:
         """A mind that owes an answer has its SLOW timer running. Half a sentence is said, and later all of it again."""
         if self.state is State.LAST_WORDS:
-            return self._conclude("hung_up")
+            return self._conclude(self._decided_outcome or "hung_up")
         utterance = self._agent.utterance
         if utterance is None or utterance.worded:
             return []
@@ -481,11 +547,18 @@ class Call:
         if self.state is not State.DECIDING:
             self._caller.final = None
         self._caller.texts_lost()
+        if self._position.closed is not None:
+            return self._heard_out(now)
         utterance = self._agent.utterance
         if utterance is not None and utterance.all_voiced:
             # All of it is in the playout already, and nobody is there to tell an interruption.
             return self._resume(now) if self.state is State.PAUSED else []
         return self._hold_for_speech(now)
+
+    def _heard_out(self, now: float) -> list[AnyEffect]:
+        """The recognizer died over what follows a closing: what is known of it has to do."""
+        out = self._close_stretch(now) if self.state is State.LISTENING else []
+        return out + (self._final_text("", now) if self.state is State.DECIDING else [])
 
     def _hold_for_speech(self, now: float) -> list[AnyEffect]:
         utterance = self._agent.utterance

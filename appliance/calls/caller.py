@@ -38,6 +38,11 @@ class Caller:
         self._earlier_text = ""  # of the piece that was taken back
         self._discard: set[int] = set()  # stretches whose final text is no part of an answer
 
+    @property
+    def open_text(self) -> str:
+        """Their words that are no history yet, as far as they are known."""
+        return " ".join(x for x in (self.turn.text if self.turn else "", self.tracker.text) if x)
+
     def row(self, row: Heard) -> Heard:
         """The row, without a text that is of the stretch before."""
         return row if self.final is None or row.text is None else msgspec.structs.replace(row, text=None)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import enum
 import re
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -57,7 +58,8 @@ class Question(_Model):
     """One thing to find out. `on` maps a slot value to "next", "repeat", a question id or "end:<outcome>".
 
     A value without an entry goes by `otherwise`. `phrases` adds wordings per slot value (for `choice` it is the list
-    of choices). `digits` is how many digits a complete answer has (kind `digits`).
+    of choices). `digits` is how many digits a complete answer has (kind `digits`); `least` and `most` bound a sensible
+    answer, both included (kind `number`).
     """
 
     id: Id
@@ -68,6 +70,8 @@ class Question(_Model):
     otherwise: str = NEXT
     phrases: dict[str, list[Words]] = Field(default_factory=dict)
     digits: int | None = Field(default=None, ge=1, le=20)
+    least: int | None = None
+    most: int | None = None
     reasks: int = Field(default=2, ge=0, le=5)
     give_up: str = NEXT
 
@@ -97,6 +101,7 @@ class Lines(_Model):
     acknowledge: list[Line] = Field(default_factory=lambda: ["Thank you."])
     holding: Line = "One moment please."
     goodbye: Line = "I am sorry, we have a technical problem. Goodbye."
+    farewell: Line = "I am sorry, I have to end the call here. Goodbye."
     busy: Line = "I am sorry, all our lines are busy right now. Goodbye."
 
 
@@ -110,8 +115,37 @@ BUILTIN_OUTCOME = {
 }
 
 
+def _bounds_problems(question: Question) -> list[str]:
+    least, most = question.least, question.most
+    given = {"least": least, "most": most}
+    if question.slot is not SlotKind.NUMBER:
+        return [f"{key}: only a number has bounds" for key, bound in given.items() if bound is not None]
+    if least is not None and most is not None and least > most:
+        return [f"least: {least} is above most, {most}"]
+    return []
+
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+def _filled(part: Any, names: dict[str, str]) -> Any:
+    """`part` of a campaign file with the names in the place of their placeholders."""
+    match part:
+        case str():
+            return _PLACEHOLDER.sub(lambda found: names.get(found[1], found[0]), part)
+        case list():
+            return [_filled(each, names) for each in part]
+        case dict():
+            return {key: _filled(each, names) for key, each in part.items()}
+        case _:
+            return part
+
+
 class Campaign(_Model):
-    """A whole campaign. Every reference between its parts is checked here."""
+    """A whole campaign. Every reference between its parts is checked here.
+
+    `{agent}` and `{company}` in a text stand for those two names, and are no longer there in the validated model.
+    """
 
     name: Line
     language: Literal["en"]
@@ -124,6 +158,14 @@ class Campaign(_Model):
     intents: dict[Builtin, list[Words]] = Field(default_factory=dict)
     lines: Lines = Field(default_factory=Lines)
     outcomes: list[Outcome] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        names = {key: data[key] for key in ("agent", "company") if isinstance(data.get(key), str)}
+        return {**_filled(data, names), **names}
 
     @model_validator(mode="after")
     def _references(self) -> Campaign:
@@ -149,15 +191,20 @@ class Campaign(_Model):
                 check(f"questions.{i}.on.{value}", target)
             check(f"questions.{i}.otherwise", q.otherwise)
             check(f"questions.{i}.give_up", q.give_up)
-            if q.give_up == REPEAT:
-                problems.append(f"questions.{i}.give_up: 'repeat' would ask for ever")
+            if q.give_up in (REPEAT, q.id):
+                problems.append(f"questions.{i}.give_up: '{q.give_up}' would ask for ever")
             if q.slot is SlotKind.CHOICE and not q.phrases:
                 problems.append(f"questions.{i}.phrases: a choice needs its choices")
             if q.slot is SlotKind.DIGITS and q.digits is None:
                 problems.append(f"questions.{i}.digits: say how many digits a complete answer has")
+            problems += [f"questions.{i}.{problem}" for problem in _bounds_problems(q)]
         for group, replies in (("answers", self.answers), ("objections", self.objections)):
             for i, reply in enumerate(replies):
                 check(f"{group}.{i}.then", reply.then)
+        for where, line in self._spoken():
+            problems += [
+                f"{where}: '{found}' is neither {{agent}} nor {{company}}" for found in re.findall(r"\{[^}]*\}?|\}", line)
+            ]
         ids = [q.id for q in self.questions] + [r.id for r in (*self.answers, *self.objections)] + [b.value for b in Builtin]
         for name in sorted({x for x in ids if ids.count(x) > 1}):
             problems.append(f"'{name}': the id is used twice")
@@ -177,14 +224,23 @@ class Campaign(_Model):
 
     def verbatim(self) -> list[str]:
         """Every sentence the script can say word for word, each once: what a voice prepares at load."""
-        sentences = [self.greeting.hello, self.greeting.disclosure, *self.lines.acknowledge]
-        sentences += [self.lines.sorry, self.lines.back, self.lines.still_there, self.lines.holding]
-        sentences += [self.lines.goodbye, self.lines.busy]
-        for q in self.questions:
-            sentences += [q.ask, q.reask]
-        sentences += [r.say for r in (*self.answers, *self.objections)]
-        sentences += [o.closing for o in self.outcomes if o.closing]
-        return list(dict.fromkeys(sentences))
+        return list(dict.fromkeys(line for _, line in self._spoken() if line))
+
+    def _spoken(self) -> Iterator[tuple[str, str]]:
+        """Every line of the agent, with its key path."""
+        yield "greeting.hello", self.greeting.hello
+        yield "greeting.disclosure", self.greeting.disclosure
+        for key, said in self.lines:
+            if isinstance(said, str):
+                yield f"lines.{key}", said
+            else:
+                yield from ((f"lines.{key}.{i}", line) for i, line in enumerate(said))
+        for i, q in enumerate(self.questions):
+            yield f"questions.{i}.ask", q.ask
+            yield f"questions.{i}.reask", q.reask
+        for group, replies in (("answers", self.answers), ("objections", self.objections)):
+            yield from ((f"{group}.{i}.say", reply.say) for i, reply in enumerate(replies))
+        yield from ((f"outcomes.{i}.closing", o.closing) for i, o in enumerate(self.outcomes))
 
 
 _CLAUSE = re.compile(r"(?<=[.!?])\s+")

@@ -26,6 +26,7 @@ class Prompt(enum.Enum):
 
     HOLDING = "holding"
     GOODBYE = "goodbye"
+    FAREWELL = "farewell"
     BUSY = "busy"
 
 
@@ -153,7 +154,9 @@ class Note(Effect, frozen=True):
 
 
 class Concluded(Effect, frozen=True):
-    """The call is over. `outcome` is an id of the campaign's outcomes, or "busy" for a call over capacity.
+    """The call is over. `outcome` is an id of the campaign's outcomes, "busy" for a call over capacity, or "cut_short".
+
+    The last is of a call that we had to end before anything was decided: it was too long, or the box stops.
 
     `slots` are the captured values, by question id. Once per call, and its last effect.
     """

@@ -13,6 +13,7 @@ HOLD_AGAIN_S = 6.0
 GIVE_UP_S = 12.0
 HANG_UP_S = 5.0  # for the BYE's answer
 ENDING_S = 30.0
+OVER_CLOSING_S = 5.0  # what the caller says over our last words is listened to for so much longer
 LAST_WORDS_S = 1.0  # the caller has hung up on a sentence: what it meant may still be an opt-out
 
 
@@ -24,6 +25,7 @@ class Timer(enum.Enum):
     GIVE_UP = "give_up"
     MAX_CALL = "max_call"
     ENDING = "ending"
+    OVER_CLOSING = "over_closing"
     HANG_UP = "hang_up"
     LAST_WORDS = "last_words"
 

@@ -6,7 +6,8 @@ import copy
 import difflib
 import enum
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -26,13 +27,70 @@ _MISSING_HINT = {
 }
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What could be read of both files, and everything that is wrong with them: without `errors`, both are there."""
+
+    settings: Settings | None
+    campaign: Campaign | None
+    errors: list[ConfigError]
+
+
+def load_all(path: Path, engines: Mapping[str, Collection[str]]) -> Loaded:
+    """The settings in `path` and the campaign that they name. `engines` has, by key of [engines], the names there are.
+
+    Wrong settings do not keep the campaign from being looked at, as long as they say where it is.
+    """
+    settings: Settings | None = None
+    campaign: Campaign | None = None
+    try:
+        data = _read(path, "settings")
+    except ConfigError as error:
+        return Loaded(None, None, [error])
+    problems: list[str] = []
+    try:
+        settings = _settings(data, path)
+    except ConfigError as error:
+        problems += error.problems
+    problems += _unknown_engines(data, engines, problems)
+    errors = [ConfigError(str(path), problems)] if problems else []
+    if isinstance(named := data.get("campaign"), str):
+        try:
+            campaign = load_campaign(_beside(path, Path(named)))
+        except ConfigError as error:
+            errors.append(error)
+    return Loaded(settings, campaign, errors)
+
+
+def _unknown_engines(data: dict[str, Any], engines: Mapping[str, Collection[str]], problems: list[str]) -> list[str]:
+    """A problem for every name that is well formed and that nobody knows."""
+    section = data.get("engines")
+    unknown = []
+    for key, known in engines.items():
+        asked = section.get(key) if isinstance(section, dict) else None
+        names = {f"{key}.{i}": name for i, name in enumerate(asked)} if isinstance(asked, list) else {key: asked}
+        for where, name in names.items():
+            told = any(problem.startswith(f"engines.{where}:") for problem in problems)
+            if isinstance(name, str) and name not in known and not told:
+                unknown.append(f"engines.{where}: there is no '{name}', choose from {', '.join(sorted(known))}")
+    return unknown
+
+
+def _beside(path: Path, named: Path) -> Path:
+    return (path.resolve().parent / named).resolve()
+
+
 def load_settings(path: Path) -> Settings:
     """The settings in `path`, with `campaign` made absolute: a relative one is taken from the settings file's folder.
 
     Raises ConfigError with every problem. No message repeats a value, since one of them is a password.
     """
-    settings = _validate(Settings, _read(path, "settings"), path)
-    return settings.model_copy(update={"campaign": (path.resolve().parent / settings.campaign).resolve()})
+    return _settings(_read(path, "settings"), path)
+
+
+def _settings(data: dict[str, Any], path: Path) -> Settings:
+    settings = _validate(Settings, data, path)
+    return settings.model_copy(update={"campaign": _beside(path, settings.campaign)})
 
 
 def load_campaign(path: Path) -> Campaign:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import secrets
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def _plain(value: Any) -> Any:
             return value.get_secret_value()
         case enum.Enum():
             return value.value
-        case Path() | IPv4Address():
+        case Path() | IPv4Address() | IPv4Network():
             return str(value)
         case dict():
             return {key: _plain(item) for key, item in value.items() if item is not None}

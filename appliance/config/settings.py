@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +25,10 @@ class Transport(enum.StrEnum):
 
 
 class Sip(_Section):
-    """The phone that the dialer knows us as. On VICIdial the password is the phone's Registration Password."""
+    """The phone that the dialer knows us as. On VICIdial the password is the phone's Registration Password.
+
+    Calls are taken from the address that accepted our registration and from `trusted`, from nobody else.
+    """
 
     registrar: Host
     username: SipUser
@@ -36,6 +39,7 @@ class Sip(_Section):
     rtp_port: int = Field(default=16384, ge=1024, le=65000)
     codecs: list[str] = Field(default_factory=lambda: ["PCMU", "PCMA"], min_length=1)
     expires_s: int = Field(default=300, ge=30, le=3600)
+    trusted: list[IPv4Network] = Field(default_factory=list)
 
 
 class Capacity(_Section):

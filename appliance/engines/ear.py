@@ -7,6 +7,7 @@ chunks grow, which is cheaper per second of audio, and the lag is measured and r
 
 from __future__ import annotations
 
+import logging
 import os
 import selectors
 import socket
@@ -20,6 +21,8 @@ from appliance.engines import registry
 from appliance.engines.protocols import Recognizer, RecognizerStream
 from appliance.engines.wire import Failed, Message, Unpacker, pack
 from appliance.errors import BackendError
+
+log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 18
 _NICENESS = 5  # text may be late, frames may not
@@ -174,6 +177,8 @@ def _load(begin: Begin) -> tuple[Ear | None, Message]:
         ear = Ear(registry.recognizer(begin.recognizer)(campaign))
         return ear, Listening(registry.described(registry.RECOGNIZERS, begin.recognizer))
     except BackendError as error:
+        if error.__cause__ is not None:
+            log.error("%s", error.message, exc_info=error.__cause__)
         return None, Failed(error.message, error.hint)
 
 

@@ -46,7 +46,7 @@ class MindSession:
             except BackendError as error:
                 if i == len(self._config.minds) - 1:
                     raise
-                log.warning("engines.mind: %s; trying %s", error.message, self._config.minds[i + 1])
+                log.warning("%s; trying %s", error.message, self._config.minds[i + 1], exc_info=error.__cause__)
             else:
                 return Ready({"mind": registry.described(registry.MINDS, name)})
         raise BackendError("engines.mind: no backend is named", hint="name one, for example scripted")

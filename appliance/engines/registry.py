@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from importlib import metadata
 from typing import cast
 
@@ -38,7 +39,9 @@ MINDS = {
 
 
 def recognizer(name: str) -> MakeRecognizer:
-    """Raises BackendError when there is no such backend or what it needs is not installed; so do the others here."""
+    """Raises BackendError when there is no such backend or it cannot be imported, and so does what is returned when the
+    backend does not load. This holds for the others here too. A fault that the backend did not foresee is the cause.
+    """
     return cast(MakeRecognizer, _make("recognizer", RECOGNIZERS, name))
 
 
@@ -65,12 +68,28 @@ def _make(kind: str, backends: dict[str, Backend], name: str) -> object:
     if backend is None:
         raise BackendError(f"engines.{kind}: there is no '{name}'", hint=f"choose one of {', '.join(sorted(backends))}")
     try:
-        module = importlib.import_module(backend.module)
+        make: Callable[..., object] = importlib.import_module(backend.module).make
     except ModuleNotFoundError as error:
         if not backend.package or (error.name or "").startswith("appliance"):
-            raise
+            raise _unforeseen(kind, name, error) from error
         raise BackendError(
             f"engines.{kind}: '{name}' is not installed ({error})", hint=f"pip install {backend.package}"
-        ) from error
-    make: object = module.make
-    return make
+        ) from None
+    except Exception as error:  # the boundary of a foreign package
+        raise _unforeseen(kind, name, error) from error
+
+    def loaded(*args: object) -> object:
+        try:
+            return make(*args)
+        except BackendError:
+            raise
+        except Exception as error:  # the boundary of a foreign package
+            raise _unforeseen(kind, name, error) from error
+
+    return loaded
+
+
+def _unforeseen(kind: str, name: str, error: Exception) -> BackendError:
+    why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    hint = "its files or its package may be damaged or of another version; the log of sidetone run has the traceback"
+    return BackendError(f"engines.{kind}: '{name}' does not load ({why})", hint=hint)

@@ -109,9 +109,14 @@ class Connection(asyncio.Protocol):
         try:
             ready = await session.load(message.campaign())
         except BackendError as error:
+            if error.__cause__ is not None:
+                log.error("%s", error.message, exc_info=error.__cause__)
             self._give_up(Failed(error.message, error.hint))
         except ValidationError as error:
             self._give_up(Failed(f"the campaign does not validate: {error.error_count()} problems", "check it: sidetone check"))
+        except Exception as error:  # the boundary of this task: the daemon must not wait for an answer that never comes
+            log.exception("loading failed")
+            self._give_up(Failed(f"loading failed ({type(error).__name__}: {error})", "the lines above in the log say where"))
         else:
             self._ready = True
             self.send(ready)

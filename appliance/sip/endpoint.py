@@ -32,7 +32,8 @@ from appliance.sip.registration import (
     SendUnregister,
     State,
 )
-from appliance.sip.stack import Bound, account_config, close_stack, open_stack, registrar_uri
+from appliance.sip.stack import account_config, close_stack, open_stack, registrar_uri
+from appliance.sip.trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,8 @@ class _PjEndpoint(pj.Endpoint):  # type: ignore[misc]
             self._happened.append(self._owner._on_transport_lost)
 
     def onRejectedIncomingCall(self, prm: pj.OnRejectedIncomingCallParam) -> None:
-        code, reason = int(prm.statusCode), prm.reason
-        self._happened.append(lambda _now: self._owner._post(InviteRefused(code, reason)))
+        code, reason, source = int(prm.statusCode), prm.reason, prm.rdata.srcAddress
+        self._happened.append(lambda now: self._owner._on_refused_by_pj(now, source, InviteRefused(code, reason)))
 
 
 class _Account(pj.Account):  # type: ignore[misc]
@@ -70,11 +71,13 @@ class _Account(pj.Account):  # type: ignore[misc]
         self._owner = owner
 
     def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:
-        self._owner._on_invite(self, prm.callId)
+        self._owner._on_invite(self, prm.callId, prm.rdata.srcAddress)
 
     def onRegState(self, prm: pj.OnRegStateParam) -> None:
         code = int(prm.code) if prm.rdata.wholeMsg else 0  # pj writes its own 408 or 503 where nobody answered
         reason, expires_s = prm.reason, float(prm.expiration)
+        if 200 <= code < 300:  # at once: the registrar's first INVITE may be read by this very poll
+            self._owner._trust.registered_at(prm.rdata.srcAddress)
         self._happened.append(lambda now: self._owner._on_registration_answer(now, code, reason, expires_s))
 
     def onSendRequest(self, prm: pj.OnSendRequestParam) -> None:
@@ -88,6 +91,7 @@ class SipEndpoint:
     `post` is called from the SIP thread with `calls.events` `Incoming`, `MediaStarted` and `HungUp`, with
     `RegistrationChanged` and with `InviteRefused`; it must hand over and return. `max_calls` is what the appliance
     plans for, the overlap of an old BYE with the next INVITE included; more are accepted as long as pj has room.
+    INVITEs of others than the registrar and `sip.trusted` get 403 and are not heard of.
     All methods may be called from any thread; those that concern a call that is gone do nothing.
     """
 
@@ -100,6 +104,7 @@ class SipEndpoint:
         self._registration = Registration(
             registrar=settings.registrar, username=settings.username, expires_s=settings.expires_s
         )
+        self._trust = Trust(settings.trusted)
         self._started = datetime.now(UTC)
         self._numbers = itertools.count(1)
         self._commands: deque[Callable[[float], None]] = deque()
@@ -107,7 +112,7 @@ class SipEndpoint:
         self._thread = threading.Thread(target=self._run, name="sip", daemon=True)
         self._up = threading.Event()
         self._failure: SipError | None = None
-        self._bound = Bound("", 0)
+        self._port = 0
         self._stop_by: float | None = None
         self._endpoint: _PjEndpoint | None = None
         self._account: _Account | None = None
@@ -127,19 +132,19 @@ class SipEndpoint:
             raise self._failure
 
     @property
-    def host(self) -> str:
-        """The address that the SIP transport is reached at."""
-        return self._bound.host
-
-    @property
     def port(self) -> int:
         """The port that is bound, also where the settings say 0 (any)."""
-        return self._bound.port
+        return self._port
 
     @property
     def clock(self) -> MediaClock:
-        """The media clock: its last beat, to tick by, and its report."""
+        """The media clock: its last beat, to tick by, and its counters."""
         return self._clock
+
+    @property
+    def refused_invites(self) -> int:
+        """How many INVITEs of strangers were refused."""
+        return self._trust.refused
 
     def media(self, call: str) -> CallMedia | None:
         """The call's audio, from its INVITE on; None when the call is gone. Keep it to read what is left then."""
@@ -183,7 +188,7 @@ class SipEndpoint:
     def _run(self) -> None:
         endpoint = self._endpoint = _PjEndpoint(self._happened, self)
         try:
-            self._bound = open_stack(endpoint, self._settings, self._max_calls)
+            self._port = open_stack(endpoint, self._settings, self._max_calls)
             self._account = _Account(self._happened, self)
             self._account.create(account_config(self._settings), True)
             self._metronome = Metronome(self._clock)
@@ -207,6 +212,9 @@ class SipEndpoint:
         if deadline is not None and now >= deadline:
             self._guard(lambda now: self._act(self._registration.handle_timer(now)), now)
         self._guard(self._legs.step, now)
+        fault = self._clock.take_fault()
+        if fault is not None:
+            log.error("a media callback failed: %s; further ones are only counted", fault)
 
     def _guard(self, work: Callable[[float], None], now: float) -> None:
         """One thing's failure is that thing's: the calls beside it go on."""
@@ -214,7 +222,7 @@ class SipEndpoint:
             work(now)
         except pj.Error as error:
             log.warning("pj: %s: %s", error.title, error.reason)
-        except Exception:
+        except Exception:  # the boundary of the SIP thread: a bug in one call's handling must not end all the others
             log.exception("in the SIP thread")
 
     def _post(self, event: object) -> None:
@@ -223,8 +231,23 @@ class SipEndpoint:
     def _next_id(self) -> str:
         return f"{self._started:%m%d-%H%M%S}-{next(self._numbers)}"
 
-    def _on_invite(self, account: _Account, pj_id: int) -> None:
-        self._guard(lambda _now: self._legs.on_invite(account, self._next_id(), pj_id), 0.0)
+    def _on_invite(self, account: _Account, pj_id: int, source: str) -> None:
+        if self._trust.admits(source):
+            self._guard(lambda _now: self._legs.on_invite(account, self._next_id(), pj_id), 0.0)
+        else:
+            self._guard(lambda _now: self._legs.refuse(account, pj_id), 0.0)
+            self._happened.append(lambda now: self._tell_refusal(source, now))
+
+    def _on_refused_by_pj(self, now: float, source: str, refused: InviteRefused) -> None:
+        if self._trust.admits(source):
+            self._post(refused)
+        else:
+            self._tell_refusal(source, now)
+
+    def _tell_refusal(self, source: str, now: float) -> None:
+        line = self._trust.refuse(source, now)
+        if line is not None:
+            log.warning("%s", line)
 
     # Registration ----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pjsua2 as pj
 
 from appliance.audio.formats import FRAME_S
 from appliance.calls.events import HungUp, Incoming, MediaStarted
-from appliance.sip.media import CallMedia, MediaClock, MediaPort, RtpStats, pcm_format
+from appliance.sip.media import CallMedia, MediaClock, MediaPort, pcm_format
 from appliance.sip.translate import party
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ class Leg(pj.Call):  # type: ignore[misc]
         self.port: MediaPort | None = None
         self.medium: int | None = None
         self.on_hold = False
+        self.rtp_packets = 0
         self.heard_at = 0.0
         self.confirmed = False
         self.announced = False
@@ -81,6 +82,12 @@ class Legs:
         info = leg.getInfo()
         caller = party(info.remoteUri)
         self._post(Incoming(call, caller_name=caller.name, caller_number=caller.user, sip_call_id=info.callIdString))
+
+    def refuse(self, account: pj.Account, pj_id: int) -> None:
+        """403, at once and inside pj's callback: nothing is kept of the call."""
+        prm = pj.CallOpParam()
+        prm.statusCode = pj.PJSIP_SC_FORBIDDEN
+        pj.Call(account, pj_id).hangup(prm)
 
     def answer(self, call: str) -> None:
         leg = self._legs.get(call)
@@ -139,15 +146,13 @@ class Legs:
         if leg.medium is None or leg.ended is not None:
             return
         try:
-            stats = leg.getStreamStat(leg.medium)
+            packets = leg.getStreamStat(leg.medium).rtcp.rxStat.pkt
         except pj.Error:  # hung up: the stream is gone, the answer to the BYE is on its way
             return
-        packets = stats.rtcp.rxStat.pkt
-        if packets != leg.media.rtp.packets or leg.on_hold:
+        if packets != leg.rtp_packets or leg.on_hold:
             leg.heard_at = now
-        silent_s = now - leg.heard_at
-        leg.media.rtp = RtpStats(packets, stats.rtcp.rxStat.loss, stats.jbuf.avgDelayMsec, silent_s)
-        if silent_s >= RTP_TIMEOUT_S:
+        leg.rtp_packets = packets
+        if now - leg.heard_at >= RTP_TIMEOUT_S:
             leg.ended = (int(pj.PJSIP_SC_REQUEST_TIMEOUT), "no RTP")
             leg.hangup(pj.CallOpParam())
             self._changed.append(leg)

@@ -16,17 +16,10 @@ from appliance.audio.playout import Playout
 from appliance.audio.rings import FrameRing
 from appliance.audio.tick import Grid, Lateness, LatenessReport
 
+LATE_S = 0.005
+"""A beat later than this shows at the far end, whose jitter buffer holds little more on a LAN."""
 RING_FRAMES = 250
 """5 s: longer than any pause of the event loop that a call survives."""
-
-
-class RtpStats(msgspec.Struct, frozen=True):
-    """What came of the caller's RTP, renewed each second. `silent_s`: how long no packet has come at all."""
-
-    packets: int = 0
-    lost: int = 0
-    jitter_buffer_ms: int = 0
-    silent_s: float = 0.0
 
 
 class CallMedia:
@@ -41,36 +34,49 @@ class CallMedia:
         self.received = FrameRing(RING_FRAMES)
         self.sent = FrameRing(RING_FRAMES)
         self.playout = Playout()
-        self.rtp = RtpStats()
         self.started = False
 
 
 class MediaReport(msgspec.Struct, frozen=True):
-    """The media clock since the start. `skipped` beats it gave up on; `faults` callbacks that failed (a bug)."""
-
-    beats: int
-    skipped: int
-    faults: int
     lateness: LatenessReport
 
 
 class MediaClock:
-    """What the daemon knows of pjmedia's 20 ms clock, which beats from start to stop, calls or none."""
+    """What the daemon knows of pjmedia's 20 ms clock, which beats from start to stop, calls or none.
+
+    `late_frames` counts what callers may have heard: one per call that is up, each time a beat is over 5 ms late.
+    `faults` counts callbacks that failed, which is a bug.
+    """
 
     def __init__(self) -> None:
         self.last_beat_at: float | None = None
+        self.late_frames = 0
         self.faults = 0
-        self._beats = 0
+        self.plugged = 0
         self._grid = Grid(FRAME_S)
+        self._fault: str | None = None
         self._lateness = Lateness()
 
     def beat(self, now: float) -> None:
-        self._beats += 1
-        self._lateness.add(self._grid.beat(now))
+        late_s = self._grid.beat(now)
+        self._lateness.add(late_s)
+        if late_s > LATE_S:
+            self.late_frames += self.plugged
         self.last_beat_at = now
 
     def report(self) -> MediaReport:
-        return MediaReport(beats=self._beats, skipped=self._grid.skipped, faults=self.faults, lateness=self._lateness.report())
+        return MediaReport(self._lateness.report())
+
+    def failed(self, error: Exception) -> None:
+        """A callback did. Only counted and kept: the clock's thread does not log."""
+        if not self.faults:
+            self._fault = type(error).__name__
+        self.faults += 1
+
+    def take_fault(self) -> str | None:
+        """The type of the first fault, once; None before it and after."""
+        fault, self._fault = self._fault, None
+        return fault
 
 
 def pcm_format() -> pj.MediaFormatAudio:
@@ -109,6 +115,7 @@ class MediaPort(pj.AudioMediaPort):  # type: ignore[misc]
 
     def plug(self, media: CallMedia | None) -> None:
         """From now on the port speaks for `media`; for nobody when None."""
+        self._clock.plugged += (media is not None) - (self._media is not None)
         self._gave = False
         self._media = media
 
@@ -122,8 +129,8 @@ class MediaPort(pj.AudioMediaPort):  # type: ignore[misc]
             if media is not None:
                 media.sent.push(outgoing)
                 media.started = self._gave = True
-        except Exception:  # noqa: BLE001 - the boundary of pjmedia's thread: nothing may travel into C
-            self._clock.faults += 1
+        except Exception as error:  # noqa: BLE001 - the boundary of pjmedia's thread: nothing may travel into C
+            self._clock.failed(error)
 
     def onFrameReceived(self, frame: pj.MediaFrame) -> None:
         try:
@@ -136,5 +143,5 @@ class MediaPort(pj.AudioMediaPort):  # type: ignore[misc]
                 media.sent.push(SILENCE)
             self._gave = False
             media.received.push(bytes(self._in))
-        except Exception:  # noqa: BLE001 - the boundary of pjmedia's thread: nothing may travel into C
-            self._clock.faults += 1
+        except Exception as error:  # noqa: BLE001 - the boundary of pjmedia's thread: nothing may travel into C
+            self._clock.failed(error)

@@ -33,6 +33,10 @@ DEAF_PROBES = 8
 DEAF_REFRESH_S = 15.0
 DEAF_PROBE_S = 30.0
 
+LEAVE_S = 4.0
+"""How long leaving may take. A REGISTER under way comes first (RFC 3261 section 10.2), and a dead registrar would take
+32 s to be given up."""
+
 REFUSALS = frozenset({401, 403, 404, 407})
 
 
@@ -81,8 +85,8 @@ class Registration:
         self._register_at: float | None = None
         self._probe_at: float | None = None
         self._patience_until: float | None = None
-        self._pending = False
-        self._leaving = False
+        self._leave_by: float | None = None
+        self._pending: type[SendRegister | SendUnregister] | None = None
         self._accepted = False
         self._refusals = 0
         self._attempt = 0
@@ -96,8 +100,8 @@ class Registration:
     @property
     def deadline(self) -> float | None:
         """When `handle_timer` wants to be called."""
-        times = [t for t in (self._register_at, self._probe_at, self._patience_until) if t is not None]
-        return min(times, default=None)
+        times = (self._register_at, self._probe_at, self._patience_until, self._leave_by)
+        return min((t for t in times if t is not None), default=None)
 
     # What the appliance wants ----------------------------------------------------------------------------------------
 
@@ -113,31 +117,41 @@ class Registration:
         return out + self._register(now) + self._probe(now)
 
     def unregister(self, now: float) -> list[Action]:
-        """Leave. A registration that the registrar knows of is taken back, and `OFF` comes with its answer."""
-        if self.state is State.OFF or self._leaving:
+        """Leave. What the registrar may know of us is taken back, after the REGISTER that is under way if there is one.
+        `OFF` comes with its answer, or after `LEAVE_S` without."""
+        if self.state is State.OFF or self._leave_by is not None:
             return []
-        known = self._accepted and self.state is State.REGISTERED
         self._stop_timers()
-        if not known:
-            return [self._enter(State.OFF, "not registered any more")]
-        self._leaving = True
-        return [SendUnregister()]
+        self._leave_by = now + LEAVE_S
+        if self._pending is not None:
+            return []
+        return self._take_back(known=self._accepted and self.state is not State.REFUSED)
 
     # What happened ---------------------------------------------------------------------------------------------------
 
     def on_answer(self, now: float, code: int, reason: str, expires_s: float) -> list[Action]:
         """The REGISTER has ended: with an answer, or without one (`code` 0). `expires_s` is what the registrar granted."""
-        self._pending = False
-        if self.state is State.OFF:
-            return []
-        if self._leaving:
-            self._leaving = False
-            return [self._enter(State.OFF, "unregistered")]
+        sent, self._pending = self._pending, None
+        if self.state is State.OFF or self._leave_by is not None:
+            still_known = self._accepted and self._leave_by is not None and code not in REFUSALS
+            return self._take_back(known=sent is SendRegister and (200 <= code < 300 or still_known))
+        if sent is SendUnregister:  # wanted again before it was answered
+            return self._register(now)
         if 200 <= code < 300:
             return self._on_accepted(now, expires_s)
         if code in REFUSALS:
             return self._on_refused(now, f"{code} {reason}")
         return self._on_failed(now, code, reason)
+
+    def _take_back(self, *, known: bool) -> list[Action]:
+        if known:
+            self._pending = SendUnregister
+            return [SendUnregister()]
+        return self._left("unregistered")
+
+    def _left(self, detail: str) -> list[Action]:
+        self._leave_by = None
+        return [] if self.state is State.OFF else [self._enter(State.OFF, detail)]
 
     def _on_accepted(self, now: float, expires_s: float) -> list[Action]:
         was, self._accepted = self.state, True
@@ -201,13 +215,15 @@ class Registration:
 
     def on_transport_lost(self, now: float) -> list[Action]:
         """The connection to the registrar is gone (TCP): what it knew of us through it is gone too."""
-        if self.state is not State.REGISTERED or self._leaving:
+        if self.state is not State.REGISTERED or self._leave_by is not None:
             return []
         self._missed += 1
         return self._probe(now)
 
     def handle_timer(self, now: float) -> list[Action]:
         """Call at `deadline`, or at any time."""
+        if self._leave_by is not None and now >= self._leave_by:
+            return self._left(f"unregistered; {self._registrar} does not answer")
         out: list[Action] = []
         if self._patience_until is not None and now >= self._patience_until:
             self._patience_until = None
@@ -222,11 +238,11 @@ class Registration:
     # Steps -----------------------------------------------------------------------------------------------------------
 
     def _register(self, now: float) -> list[Action]:
-        if self._pending:
+        if self._pending is not None:
             # It cannot be taken back, and its own repetition reaches a registrar that is back within 4 s.
             self._register_at = now + BACKOFF_MAX_S
             return []
-        self._pending = True
+        self._pending = SendRegister
         return [SendRegister()]
 
     def _probe(self, now: float) -> list[Action]:

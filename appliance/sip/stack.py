@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 
-import msgspec
 import pjsua2 as pj
 
 from appliance.audio.formats import FRAME_S, RATE_HZ
@@ -18,15 +17,9 @@ _OS_ERROR_BASE = 120_000
 """pjlib's PJ_ERRNO_START_SYS: the operating system's errno is added to it."""
 
 
-class Bound(msgspec.Struct, frozen=True):
-    """Where the SIP transport listens."""
-
-    host: str
-    port: int
-
-
-def open_stack(endpoint: pj.Endpoint, settings: Sip, max_calls: int) -> Bound:
-    """Create, start and bind. Raises SipError; the endpoint must then be closed with `close_stack`."""
+def open_stack(endpoint: pj.Endpoint, settings: Sip, max_calls: int) -> int:
+    """Create, start and bind. Returns the port that is bound. Raises SipError; the endpoint must then be closed with
+    `close_stack`."""
     compiled = pj.UaConfig().maxCalls
     if max_calls > compiled:
         raise SipError(
@@ -37,13 +30,13 @@ def open_stack(endpoint: pj.Endpoint, settings: Sip, max_calls: int) -> Bound:
         endpoint.libCreate()
         endpoint.libInit(_endpoint_config())
         _rank_codecs(endpoint, settings.codecs)
-        bound = _bind(endpoint, settings)
+        port = _bind(endpoint, settings)
         endpoint.libStart()
         # No sound card: pjmedia's own timer drives the bridge.
         endpoint.audDevManager().setNullDev()
     except pj.Error as error:
         raise SipError(f"the SIP stack does not start: {error.info()}") from error
-    return bound
+    return port
 
 
 def close_stack(endpoint: pj.Endpoint) -> None:
@@ -95,7 +88,7 @@ def _rank_codecs(endpoint: pj.Endpoint, wanted: list[str]) -> None:
             endpoint.codecSetPriority(codec_id, max(255 - place, 1))
 
 
-def _bind(endpoint: pj.Endpoint, settings: Sip) -> Bound:
+def _bind(endpoint: pj.Endpoint, settings: Sip) -> int:
     config = pj.TransportConfig()
     config.port = settings.port
     config.boundAddress = str(settings.bind)
@@ -104,8 +97,7 @@ def _bind(endpoint: pj.Endpoint, settings: Sip) -> Bound:
         transport = endpoint.transportCreate(kind, config)
     except pj.Error as error:
         raise _bind_error(error, settings) from error
-    host, _, port = endpoint.transportGetInfo(transport).localName.rpartition(":")
-    return Bound(host, int(port))
+    return int(endpoint.transportGetInfo(transport).localName.rpartition(":")[2])
 
 
 def _bind_error(error: pj.Error, settings: Sip) -> SipError:

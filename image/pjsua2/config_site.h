@@ -8,4 +8,5 @@
 #define PJSIP_MAX_TSX_COUNT          2047 /* hash tables want 2^n-1 */
 #define PJSIP_MAX_DIALOG_COUNT       1023
 #define PJMEDIA_HAS_VIDEO            0
+#define PJMEDIA_TRANSPORT_SWITCH_REMOTE_ADDR 0 /* RTP goes where the SDP says, pinned-media.patch is the other half */
 #define PJ_LOG_MAX_LEVEL             3    /* libCreate writes its level 4 lines to standard output before a level can be set */

@@ -16,6 +16,7 @@ trap 'rm -rf "$work"' EXIT
 tar -xf "$source_file" -C "$work" --strip-components=1
 cd "$work"
 cp "$here/config_site.h" pjlib/include/pj/config_site.h
+patch --strip=1 --fuzz=0 <"$here/pinned-media.patch"
 # Debian strips this file from its tarball; the build only needs it to exist.
 : >pjmedia/src/pjmedia-audiodev/bdimad_dev.c
 # NDEBUG: a malformed packet must come back as an error, not as an assertion that ends the process.

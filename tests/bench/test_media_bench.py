@@ -49,5 +49,6 @@ def test_a_short_run_reports_every_figure() -> None:
     assert run["frames"] == pytest.approx(run["frames_expected"], rel=0.05)
     assert sum(run["wire_histogram_ms"].values()) == run["frames"]
     assert 0 < run["own_path_ms"]["p50"] <= run["own_path_ms"]["p99"] <= run["own_path_ms"]["max"]
-    assert set(run["cpu_percent"]) == {"daemon", "speech", "mind"}
+    assert set(run["cpu_percent"]) == {"daemon", "speech", "recognizer", "mind"}
+    assert run["cpu_percent_per_call"] == pytest.approx(sum(run["cpu_percent"].values()) / 2, abs=0.2)
     assert run["overruns"] == 0

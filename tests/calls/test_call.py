@@ -19,6 +19,7 @@ from tests.calls.driver import CALL, CAMPAIGN, WORD_S, Driver
 HELLO = "Hello this is Ann. I am a machine and we record. Do you own your home?"
 HOLDING = CAMPAIGN.lines.holding
 GOODBYE = CAMPAIGN.lines.goodbye
+FAREWELL = CAMPAIGN.lines.farewell
 SORRY = CAMPAIGN.lines.sorry
 BACK = CAMPAIGN.lines.back
 
@@ -197,13 +198,13 @@ def test_hanging_up_on_us_keeps_what_was_heard() -> None:
 def test_hanging_up_on_our_closing_keeps_its_outcome_and_the_last_words() -> None:
     d = Driver().pick_up().listen()
     d.says("take me off your list", after_s=0.3)
-    d.until(lambda: len(d.of(effects.Phrase)) == 2)
-    d.run(0.3)
+    d.until(lambda: d.state is State.SPEAKING)
+    d.run(0.4)
     d.says("and never call again")
     d.run(0.7)
     d.hang_up()
     assert d.outcome == "dnc"
-    assert d.transcript[1:] == [("caller", "take me off your list"), ("agent", "I will remove"), ("caller", "and never")]
+    assert d.transcript[1:] == [("caller", "take me off your list"), ("agent", "I will remove you."), ("caller", "and never")]
 
 
 def test_a_bye_that_is_not_answered() -> None:
@@ -294,8 +295,8 @@ def test_a_closing_is_not_interrupted() -> None:
     d = Driver().pick_up().listen()
     d.says("not interested", after_s=0.3)
     d.until(lambda: d.state is State.SPEAKING)
-    d.run(0.2)
-    d.says("no no stop it")
+    d.run(0.4)
+    d.says("no no")
     d.finish()
     assert not d.of(effects.Pause)
     assert d.outcome == "not_interested"
@@ -851,12 +852,13 @@ def test_a_stop_is_polite_in_every_state(state: State) -> None:
     d.stop()
     d.stop()
     d.finish()
-    assert d.outcome == "technical"
+    assert d.outcome == "cut_short"
     if state is State.RINGING:
         assert prompts(d) == []
     else:
-        assert [text for who, text in d.transcript if who == "agent"][-1] == GOODBYE
-        assert prompts(d).count(Prompt.GOODBYE) == 1
+        assert [text for who, text in d.transcript if who == "agent"][-1] == FAREWELL
+        assert prompts(d).count(Prompt.FAREWELL) == 1
+        assert Prompt.GOODBYE not in prompts(d), "there is no technical problem"
     assert len(d.of(effects.HangUp)) == 1
 
 
@@ -891,13 +893,13 @@ def test_media_that_crosses_our_bye_and_words_for_it() -> None:
 
 
 def test_the_longest_call() -> None:
-    d = Driver(longest_call_s=20).pick_up().listen()
-    while d.t < 18:
+    d = Driver(longest_call_s=14).pick_up().listen()
+    while d.t < 12:
         d.reply("say that again")
     d.finish()
-    assert d.outcome == "technical"
-    assert d.transcript[-1] == ("agent", GOODBYE)
-    assert d.t < 20 + 3
+    assert d.outcome == "cut_short"
+    assert d.transcript[-1] == ("agent", FAREWELL)
+    assert d.t < 14 + 3
 
 
 def test_a_mind_with_no_words_for_the_greeting_listens() -> None:

@@ -36,6 +36,15 @@ def broken(*changes: Change) -> str:
         (lambda c: c["answers"][0].update(id="owner"), "'owner': the id is used twice"),
         (lambda c: c["answers"][0].update(id="opt_out"), "'opt_out': the id is used twice"),
         (lambda c: c["questions"][1].update(give_up="repeat"), "questions.1.give_up: 'repeat' would ask for ever"),
+        (lambda c: c["questions"][0].update(least=1), "questions.0.least: only a number has bounds"),
+        (lambda c: c["questions"][2].update(most=9), "questions.2.most: only a number has bounds"),
+        (lambda c: c["questions"][1].update(least=2001, most=2000), "questions.1.least: 2001 is above most, 2000"),
+        (lambda c: c["questions"][1].update(give_up="year"), "questions.1.give_up: 'year' would ask for ever"),
+        (lambda c: c["lines"].update(sorry="Sorry {caller}."), "lines.sorry: '{caller}' is neither {agent} nor {company}"),
+        (lambda c: c["lines"]["acknowledge"].append("{}"), "lines.acknowledge.1: '{}' is neither"),
+        (lambda c: c["outcomes"][1].update(closing="Bye {agent"), "outcomes.1.closing: '{agent' is neither"),
+        (lambda c: c["objections"][0].update(say="agent} here"), "objections.0.say: '}' is neither"),
+        (lambda c: c.update(agent=7), "agent"),
         (lambda c: c.update(colour="red"), "colour"),
         (lambda c: c["questions"][0].update(id="Not an id"), "questions.0.id"),
     ],
@@ -54,6 +63,33 @@ def test_targets_may_be_questions() -> None:
     raw = CAMPAIGN.model_dump(mode="json")
     raw["questions"][0]["on"]["yes"] = "zip"
     assert Campaign.model_validate(raw).question("owner").on["yes"] == "zip"
+
+
+@pytest.mark.parametrize("bounds", [{"least": 1800}, {"most": 2026}, {"least": 5, "most": 5}])
+def test_a_number_may_have_bounds(bounds: dict[str, int]) -> None:
+    raw = CAMPAIGN.model_dump(mode="json")
+    raw["questions"][1].update(bounds)
+    year = Campaign.model_validate(raw).question("year")
+    assert (year.least, year.most) == (bounds.get("least"), bounds.get("most"))
+
+
+def test_the_names_are_put_into_every_text() -> None:
+    raw = CAMPAIGN.model_dump(mode="json")
+    raw["greeting"]["hello"] = "Hello, {agent} of {company}. {agent}!"
+    raw["lines"]["acknowledge"] = ["{company} thanks you."]
+    raw["answers"][0].update(say="I am {agent}.", phrases=["is this {company}"])
+    raw["outcomes"][0]["closing"] = "{company} will call."
+    campaign = Campaign.model_validate(raw)
+    assert campaign.greeting.hello == "Hello, Ann of Roof Care. Ann!"
+    assert campaign.answers[0].phrases == ["is this roof care"]
+    assert {"Roof Care thanks you.", "I am Ann.", "Roof Care will call."} <= set(campaign.verbatim())
+    assert raw["greeting"]["hello"].startswith("Hello, {agent}"), "what was given is not changed"
+    assert Campaign.model_validate(campaign.model_dump(mode="json")) == campaign
+
+
+def test_what_is_no_table_is_no_campaign() -> None:
+    with pytest.raises(ValidationError):
+        Campaign.model_validate(["agent"])
 
 
 def test_parts_are_found_by_id() -> None:
@@ -79,7 +115,16 @@ def test_verbatim_has_every_sentence_once() -> None:
     ):
         assert sentence in sentences
     lines = CAMPAIGN.lines
-    for line in (lines.sorry, lines.back, lines.still_there, lines.holding, lines.goodbye, lines.busy, *lines.acknowledge):
+    for line in (
+        lines.sorry,
+        lines.back,
+        lines.still_there,
+        lines.holding,
+        lines.goodbye,
+        lines.farewell,
+        lines.busy,
+        *lines.acknowledge,
+    ):
         assert line in sentences
 
 

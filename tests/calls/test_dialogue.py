@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.calls import dialogue
 from appliance.calls.campaign import REQUIRED_OUTCOMES, Campaign
-from appliance.calls.dialogue import MAX_NO_INPUTS, Decision, Position
+from appliance.calls.dialogue import MAX_NO_INPUTS, MAX_REPEATS, Decision, Position
 from appliance.calls.effects import Act, ActKind
 from appliance.calls.events import Understanding
 from tests.calls.driver import CAMPAIGN
 
 OWNER = Position("owner", {})
+CLOSED = Position("owner", {"owner": "no"}, closed="not_qualified")
 ACK = Act(ActKind.ACKNOWLEDGE)
 
 
@@ -40,7 +42,7 @@ def test_an_answer_may_end_the_call_without_thanks_before_the_goodbye() -> None:
 
 
 def test_an_answer_may_ask_for_the_same_again() -> None:
-    assert meaning(slot="maybe") == Decision((ACK, ask("owner")), Position("owner", {"owner": "maybe"}))
+    assert meaning(slot="maybe") == Decision((ACK, ask("owner")), Position("owner", {"owner": "maybe"}, repeats=1))
 
 
 def test_the_last_answer_completes() -> None:
@@ -66,9 +68,77 @@ def test_an_opt_out_wins_over_the_answer_it_came_with() -> None:
     assert both.position.slots == {"owner": "yes"}
 
 
-def test_repeat_asks_again_and_counts_nothing() -> None:
+def test_repeat_asks_again_and_is_no_reask() -> None:
     at = Position("owner", {}, reasks=1, no_inputs=1)
-    assert meaning("repeat", at=at) == Decision((ask("owner"),), msgspec.structs.replace(at, no_inputs=0))
+    assert meaning("repeat", at=at) == Decision((ask("owner"),), Position("owner", {}, reasks=1, repeats=1))
+
+
+@pytest.mark.parametrize("meant", [("repeat", None), ("who", None), (None, "maybe")])
+def test_who_wants_all_of_it_again_too_often_has_not_understood(meant: tuple[str | None, str | None]) -> None:
+    at = OWNER
+    for count in range(1, MAX_REPEATS + 1):
+        at = meaning(*meant, at).position
+        assert (at.repeats, at.reasks) == (count, 0)
+    sorry = meaning(*meant, at)
+    assert sorry.acts == (Act(ActKind.SORRY), Act(ActKind.REASK, "owner"))
+    assert meaning(*meant, sorry.position).outcome == "not_qualified", "where give_up leads"
+    assert meaning(slot="yes", at=sorry.position).position.repeats == 0, "counted per question"
+
+
+def test_a_branch_to_the_question_itself_is_a_repeat() -> None:
+    raw = CAMPAIGN.model_dump(mode="json")
+    raw["questions"][0]["on"]["yes"] = "owner"
+    decision = dialogue.on_meaning(Campaign.model_validate(raw), OWNER, Understanding(slot="yes"))
+    assert decision.position.repeats == 1
+
+
+@pytest.mark.parametrize(
+    ("intent", "slot"), [(None, None), ("goodbye", None), ("repeat", None), ("no_such_intent", None), ("goodbye", "yes")]
+)
+def test_what_is_no_wish_over_a_closing_ends_the_call(intent: str | None, slot: str | None) -> None:
+    assert meaning(intent, slot, at=CLOSED) == Decision((), CLOSED, "not_qualified")
+
+
+def test_nothing_understood_over_a_closing_ends_the_call() -> None:
+    assert dialogue.on_nothing_understood(CAMPAIGN, CLOSED) == Decision((), CLOSED, "not_qualified")
+
+
+def test_a_misheard_answer_is_put_right_over_its_closing() -> None:
+    assert meaning(slot="yes", at=CLOSED) == Decision((ACK, ask("year")), Position("year", {"owner": "yes"}))
+
+
+def test_a_question_over_a_closing_is_answered() -> None:
+    assert meaning("who", at=CLOSED).acts == (Act(ActKind.ANSWER, "who"), ask("owner"))
+
+
+def test_another_wish_over_a_closing_has_its_own() -> None:
+    for intent, outcome in (("opt_out", "dnc"), ("human", "wants_human")):
+        assert meaning(intent, at=CLOSED) == Decision((close(outcome),), Position("owner", {"owner": "no"}), outcome)
+
+
+def test_the_same_closing_is_not_said_twice() -> None:
+    assert meaning(slot="no", at=CLOSED) == Decision((), Position("owner", {"owner": "no"}), "not_qualified")
+
+
+@pytest.mark.parametrize("question", ["owner", "more"])
+def test_an_opt_out_is_final(question: str) -> None:
+    at = Position(question, {}, closed="dnc")
+    for intent, slot in (("who", None), (None, "yes"), ("opt_out", None), ("human", None)):
+        assert meaning(intent, slot, at) == Decision((), at, "dnc")
+
+
+def test_any_words_are_no_answer_over_a_closing() -> None:
+    at = Position("more", {"more": "no"}, closed="completed")
+    assert meaning(slot="okay thank you", at=at) == Decision((), at, "completed")
+
+
+def test_an_opt_out_that_was_taken_back_stays_one() -> None:
+    at = Position("owner", {}, opted_out=True)
+    closed = Decision((close("dnc"),), at, "dnc")
+    assert meaning("who", at=at) == meaning(slot="yes", at=at) == closed
+    assert dialogue.on_nothing_understood(CAMPAIGN, at) == closed
+    assert dialogue.on_no_input(at) == closed
+    assert dialogue.on_engine_back(at) == closed
 
 
 def test_replies_are_given_and_lead_where_they_say() -> None:
@@ -125,6 +195,17 @@ MEANT = st.builds(
     st.sampled_from([None, "who", "busy_now", "rented", "repeat", "unknown"]),
     st.sampled_from([None, "yes", "maybe", "12345"]),
 )
+
+
+@given(MEANT.filter(lambda meant: meant.slot in (None, "maybe")), st.integers(0, 3))
+def test_a_machine_that_always_says_the_same_is_not_talked_to_for_ever(meant: Understanding, first: int) -> None:
+    at = Position(CAMPAIGN.questions[first].id, {})
+    for _ in range(len(CAMPAIGN.questions) * (MAX_REPEATS + 3)):
+        decision = dialogue.on_meaning(CAMPAIGN, at, meant)
+        if decision.outcome is not None:
+            return
+        at = decision.position
+    raise AssertionError(at)
 
 
 @given(st.lists(st.one_of(st.none(), MEANT), max_size=30))

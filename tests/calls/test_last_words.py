@@ -256,11 +256,38 @@ def test_an_opt_out_that_is_being_answered_is_not_undone_by_words_over_the_wait(
     assert d.outcome == "dnc"
 
 
-def test_a_decided_outcome_is_kept() -> None:
-    d = Driver().pick_up().listen()
-    d.says("no", after_s=0.3)
-    d.until(lambda: d.state is State.SPEAKING)
-    d.says(OPT_OUT)
-    d.run(0.6)
+def over_closing(d: Driver, text: str, *, last_word: str = "no") -> Driver:
+    """The caller says it while the closing is said, too late to take it back."""
+    d.pick_up().listen()
+    d.says(last_word, after_s=0.3)
+    d.until(lambda: d.state is State.SPEAKING and d.playing)
+    d.run(0.4)
+    say_all(d, text)
+    return d
+
+
+@pytest.mark.parametrize(("words", "outcome"), [("goodbye", "not_qualified"), ("yes", "not_qualified"), ("stop it", "dnc")])
+def test_a_decided_outcome_is_kept_but_for_an_opt_out(words: str, outcome: str) -> None:
+    d = over_closing(Driver(), words)
+    assert d.state is State.SPEAKING
     d.hang_up()
-    assert d.outcome == "not_qualified"
+    d.finish()
+    assert d.outcome == outcome
+    assert d.of(effects.Concluded)[0].slots == {"owner": "no"}
+    assert d.transcript[-1] == ("caller", words), "the evidence"
+
+
+def test_after_an_opt_out_nothing_is_waited_for() -> None:
+    d = over_closing(Driver(), "no", last_word=OPT_OUT)
+    d.hang_up()
+    assert d.outcome == "dnc"
+
+
+@pytest.mark.parametrize("state", [State.LISTENING, State.DECIDING, State.THINKING])
+@pytest.mark.parametrize(("words", "outcome"), [("uh i want a real person", "not_qualified"), (OPT_OUT, "dnc")])
+def test_a_hang_up_on_what_is_said_over_a_closing(state: State, words: str, outcome: str) -> None:
+    d = over_closing(Driver(), words)
+    d.until(lambda: d.state is state)
+    d.hang_up()
+    d.finish()
+    assert d.outcome == outcome

@@ -94,7 +94,7 @@ def test_a_stop_ends_every_call() -> None:
     board.ring("a", "b", "c")
     board.start("a", "b")
     out = board.stop(3.0)
-    assert plays(out) == [("a", Prompt.GOODBYE), ("b", Prompt.GOODBYE)]
+    assert plays(out) == [("a", Prompt.FAREWELL), ("b", Prompt.FAREWELL)]
     assert [e.call for e in out if isinstance(e, effects.HangUp)] == ["c"]
 
 

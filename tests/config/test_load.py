@@ -51,8 +51,10 @@ def test_settings_from_an_editor_with_a_byte_order_mark_load(tmp_path: Path) -> 
     assert load_settings(path).sip.username == "8600"
 
 
-def test_the_example_loads_with_its_campaign() -> None:
-    assert load_campaign(load_settings(EXAMPLE).campaign).name
+def test_the_example_loads_and_names_a_campaign_that_is_here_to_copy() -> None:
+    assert load_settings(EXAMPLE).campaign == Path("/etc/sidetone/campaign.toml")
+    assert str(CAMPAIGN.relative_to(ROOT)) in EXAMPLE.read_text()
+    assert load_campaign(CAMPAIGN).name
 
 
 def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from appliance.errors import ConfigError
 def settings(password: str = "s3cret") -> Settings:
     return Settings(
         campaign=Path("/srv/c.toml"),
-        sip=Sip(registrar="10.0.0.1", username="8600", password=SecretStr(password)),
+        sip=Sip(registrar="10.0.0.1", username="8600", password=SecretStr(password), trusted=[IPv4Network("10.0.0.0/28")]),
     )
 
 

@@ -20,6 +20,7 @@ import pytest
 from appliance.audio.formats import SILENCE
 from appliance.calls.effects import Act, ActKind
 from appliance.calls.events import Understanding
+from appliance.engines import ear, registry
 from appliance.engines.client import WorkerClient, WorkerSpec, mind_spec, speech_spec
 from appliance.engines.voices import flite
 from appliance.engines.wire import (
@@ -30,6 +31,7 @@ from appliance.engines.wire import (
     CloseCall,
     Compose,
     ExpectNext,
+    Failed,
     Final,
     FinalizeTurn,
     Frames,
@@ -192,6 +194,51 @@ def test_a_backend_that_can_not_load_is_the_operators_error(
     with pytest.raises(BackendError, match=message) as caught:
         asyncio.run(WorkerClient(spec(tmp_path), LOAD, print).start())
     assert caught.value.hint
+
+
+def broken_mind(folder: Path, minds: list[str]) -> WorkerSpec:
+    return msgspec.structs.replace(mind_spec(folder / "mind.sock", minds), module="tests.engines.broken_worker")
+
+
+@pytest.mark.parametrize(
+    ("minds", "message"),
+    [
+        (["broken"], r"engines.mind: 'broken' does not load \(ZeroDivisionError: no model has zero layers\)"),
+        (["session"], r"loading failed \(KeyError: 'Home insurance qualification'\)"),
+    ],
+)
+def test_a_fault_that_nobody_foresaw_reaches_the_daemon_and_the_log_has_the_traceback(
+    minds: list[str], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BackendError, match=message) as caught:
+        asyncio.run(WorkerClient(broken_mind(tmp_path, minds), LOAD, print).start())
+    assert caught.value.hint
+    log = capfd.readouterr().err
+    assert log.count("Traceback") == 1
+
+
+def test_another_mind_takes_the_place_of_a_broken_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async def test() -> dict[str, str]:
+        async with running(broken_mind(tmp_path, ["broken", "scripted"])) as worker:
+            return worker.client.backends
+
+    assert asyncio.run(test()) == {"mind": "scripted"}
+    log = capfd.readouterr().err
+    assert "'broken' does not load (ZeroDivisionError: no model has zero layers); trying scripted\nTraceback" in log
+
+
+def test_a_recognizer_that_fails_unforeseen_is_told_by_its_process(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(registry.RECOGNIZERS, "broken", registry.Backend("tests.engines.broken"))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(pack(ear.Begin("broken", CAMPAIGN.model_dump_json().encode())))
+        ear.serve(theirs)
+        (failed,) = Unpacker(ear.FromEar).feed(ours.recv(65536))
+    assert isinstance(failed, Failed)
+    assert "'broken' does not load (ZeroDivisionError" in failed.message
+    assert caplog.records[0].exc_info
 
 
 @in_loop

@@ -39,9 +39,13 @@ def _list(show: Show) -> None:
         for name, about in rows:
             table.add_row(Text(name, "cyan"), about)
         show.out.print(table)
+        show.out.print()
+    show.out.print("./build.sh lab NAME runs a scenario; ./build.sh run --persona NAME calls somebody")
 
 
 def _interrupted(number: int, frame: FrameType | None) -> NoReturn:
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)  # an impatient second one must not stop the tidying up
     raise KeyboardInterrupt
 
 
@@ -66,7 +70,10 @@ def main() -> int:
     except KeyboardInterrupt:
         show.step("stopped")
         return 130
-    show.problems(verdict.problems)
+    if verdict.problems:
+        show.problems(verdict.problems)
+    else:
+        show.passed()
     if args.json:
         print(json.dumps(verdict.data if args.what == "run" else {**verdict.data, "problems": verdict.problems}), flush=True)
     return 1 if verdict.problems else 0

@@ -90,8 +90,8 @@ class Appliance:
     def __enter__(self) -> Appliance:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.stop(hasty=kind is not None)
 
     def _connect(self) -> socket.socket:
         deadline = time.monotonic() + START_S
@@ -173,12 +173,12 @@ class Appliance:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def stop(self) -> None:
-        """Two SIGTERMs (drain, cut short), then kill; safe to call twice."""
-        if self.running:
+    def stop(self, *, hasty: bool = False) -> None:
+        """SIGTERM, a second one where a call is still up, then kill. `hasty`: nobody waits for goodbyes. Safe to call twice."""
+        if self.running and not hasty:
             self.terminate()
-            self.wait(1.0 if not self.messages.qsize() else 0.2)
-        end(self._process, grace_s=8)
+            self.wait(1.0)
+        end(self._process, grace_s=0.5 if hasty else 8)
         self._socket.close()
 
 

@@ -7,6 +7,7 @@ import json
 import queue
 import random
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -111,18 +112,15 @@ class Bench:
         try:
             self._start(dialer, lines or max(2, len(people)), drain_s)
         except BaseException:
-            self.close()
+            self._open.__exit__(*sys.exc_info())
             raise
 
     def __enter__(self) -> Bench:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop everything that was started, last first."""
-        self._open.close()
+    def __exit__(self, *raised: Any) -> None:
+        """Stop everything that was started, last first; in haste after an exception."""
+        self._open.__exit__(*raised)
 
     def _start(self, dialer: str, lines: int, drain_s: float) -> None:
         count = len(self.people)

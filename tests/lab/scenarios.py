@@ -49,7 +49,7 @@ def personas(options: Options) -> Verdict:
             "outcome": record.ended.outcome if record.ended else None,
             "slots": record.ended.slots if record.ended else {},
             "cut_offs": {"n": len(report.cut_offs), "of": report.judged},
-            "understood": not record.problems(),
+            "problems": record.problems(),
         }
         for record, report in zip(bench.records, reports, strict=True)
     }
@@ -69,8 +69,8 @@ def parallel(options: Options) -> Verdict:
     verdict.data["path_ms"] = {"p50": media.path_p50_ms, "p99": media.path_p99_ms, "max": media.path_max_ms}
     verdict.data["longest_wait_s"] = round(max(report.wait.seconds for report in reports), 2)
     verdict.data["wire_late_ms"] = {"p99": round(max(report.lateness.p99_ms for report in reports), 1)}
-    path = f"{media.path_p50_ms:.1f} ms p50, {media.path_p99_ms:.1f} ms p99, {media.path_max_ms:.1f} ms at most"
-    options.show.line(f"a frame's way through the appliance: {path}; {media.late_frames} frames over 5 ms late")
+    path = f"p50 {media.path_p50_ms:.1f} ms  p99 {media.path_p99_ms:.1f} ms  max {media.path_max_ms:.1f} ms"
+    options.show.figure("frame path", f"{path}  {media.late_frames} frames over 5 ms late")
     return verdict
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +16,7 @@ from tests.lab.bench import CallRecord
 from tests.lab.meter import Report, percentiles
 
 WIDTH = 80
+MOST_PATHS = 3  # calls; of more, the folder is named
 
 
 def console(*, to_stderr: bool = False) -> Console:
@@ -34,9 +36,6 @@ class Show:
     def step(self, text: str) -> None:
         """A stage of setting up, with the seconds since the start."""
         self.out.print(Text.assemble((f"{time.monotonic() - self._began:6.1f} s  ", "dim"), text))
-
-    def line(self, text: str) -> None:
-        self.out.print(Text(text))
 
     def calling(self, record: CallRecord) -> None:
         persona = record.persona
@@ -72,41 +71,42 @@ class Show:
         text = Text.assemble("call ", (record.number[-4:], "cyan")) if label else Text("call")
         text.append(f" over after {record.ended.duration_s:.1f} s: ")
         text.append(record.ended.outcome, "bold green" if good else "bold red")
-        if record.ended.slots:
-            text.append("  " + ", ".join(f"{k}={v}" for k, v in record.ended.slots.items()), "dim")
         self.out.print(text)
+        if record.ended.slots:
+            slots = Text("  ".join(f"{key}={value}" for key, value in record.ended.slots.items()), "dim")
+            self.out.print(Padding(slots, (0, 0, 0, 13 if label else 8)))
 
     def summary(self, records: list[CallRecord], reports: list[Report], voicemail_hits: int) -> None:
         self.out.rule(style="dim")
         gaps = percentiles([gap.gap_ms for report in reports for gap in report.gaps])
         cut, judged = sum(len(r.cut_offs) for r in reports), sum(r.judged for r in reports)
-        line = Text.assemble("response gap on the wire: ")
+        figures = "no turn was answered"
         if gaps["n"]:
-            line.append(f"p50 {gaps['p50']} ms, p95 {gaps['p95']} ms, max {gaps['max']} ms", "bold")
-            line.append(f" over {gaps['n']} turns")
-        else:
-            line.append("no turn was answered")
-        line.append(f"; false cut-offs {cut} of {judged}")
-        self.out.print(line)
+            figures = f"p50 {gaps['p50']} ms  p95 {gaps['p95']} ms  max {gaps['max']} ms  in {gaps['n']} turns, on the wire"
+        self.figure("response gap", figures)
+        self.figure("cut-offs", f"{cut} of {judged} caller turns")
         for record, report in zip(records, reports, strict=True):
-            for one in report.discarded:
-                self.out.print(Text(f"  not measured: turn {one.turn + 1} of {record.number}, {one.reason}", "dim"))
+            for turn in report.discarded:
+                self.figure("", f"turn {turn.turn + 1} of {record.number} not measured: {turn.reason}", "dim")
         late = max((r.lateness.p99_ms for r in reports), default=0.0)
         wait = max((r.wait.seconds for r in reports), default=0.0)
-        self.out.print(
-            f"agent audio at the caller: p99 {late:.0f} ms late; longest wait {wait:.1f} s; voicemail box hits {voicemail_hits}"
-        )
-        for record in records:
-            if record.ended and record.ended.recording:
-                self._path("recording", record.ended.recording)
-            if record.ended and record.ended.transcript:
-                self._path("transcript", record.ended.transcript)
+        self.figure("silence", f"{wait:.1f} s at the longest while it was the agent's turn")
+        self.figure("agent audio", f"p99 {late:.0f} ms late at the caller")
+        self.figure("voicemail", f"{voicemail_hits} callers landed in the phone's voicemail box")
+        ended = [record.ended for record in records if record.ended is not None]
+        if len(ended) > MOST_PATHS:
+            folders = sorted({str(_shown(Path(one.recording).parent)) for one in ended if one.recording})
+            for folder in folders:
+                self.figure("recordings", folder)
+            return
+        for one in ended:
+            for what, path in (("recording", one.recording), ("transcript", one.transcript)):
+                if path:
+                    self.figure(what, str(_shown(Path(path))))
 
-    def _path(self, what: str, path: str) -> None:
-        shown = Path(path)
-        if shown.is_relative_to(Path.cwd()):
-            shown = shown.relative_to(Path.cwd())
-        self.out.print(Text(f"{what:<10} {shown}"), soft_wrap=True)
+    def figure(self, what: str, text: str, style: str = "") -> None:
+        """One aligned line; a path is never broken, so that it can be copied."""
+        self.out.print(Text.assemble((f"{what:<14}", "bold"), (text, style)), soft_wrap=True)
 
     def aftermaths(self, rows: list[dict[str, Any]]) -> None:
         """What every caller met after every kill."""
@@ -125,7 +125,14 @@ class Show:
 
     def problems(self, problems: list[str]) -> None:
         for problem in problems:
-            self.out.print(Text(f"failed: {problem}", "bold red"))
+            self.out.print(Text.assemble(("failed        ", "bold red"), problem), soft_wrap=True)
+
+    def passed(self) -> None:
+        self.out.print(Text("all as it should be", "bold green"))
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _gap(gap_ms: float | None) -> Text:

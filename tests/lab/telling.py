@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -38,8 +39,8 @@ class TellingProcess:
     def __enter__(self) -> TellingProcess:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.close(hasty=kind is not None)
 
     def _read(self) -> None:
         """The reader thread, until the process closes its output."""
@@ -70,7 +71,11 @@ class TellingProcess:
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 
-    def close(self) -> None:
+    def close(self, *, hasty: bool = False) -> None:
+        """End it by closing its input, by force after 5 s; `hasty`: at once, with all that it started."""
+        if hasty:
+            end(self._process, first=signal.SIGKILL)
+            return
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()

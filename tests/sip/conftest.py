@@ -46,6 +46,9 @@ class Inbox:
             self._kept.append(message)
         raise AssertionError(f"{what} did not come within {WAIT_S} s; there is {self._kept}")
 
+    def empty(self) -> bool:
+        return not self._kept and self._queue.empty()
+
     def of(self, kind: type[T]) -> T:
         found: T = self.wait(lambda message: isinstance(message, kind), kind.__name__)
         return found

@@ -50,6 +50,7 @@ def settings(**changes: Any) -> Sip:
         "bind": "127.0.0.1",
         "port": 0,
         "rtp_port": 24000,
+        "trusted": ["127.0.0.1"],
     }
     return Sip(**{**fields, **changes})
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.sip.registration import (
+    LEAVE_S,
     REFUSED_RETRY_S,
     Action,
     Registration,
@@ -285,28 +286,85 @@ def test_unregister_takes_it_back() -> None:
     subject.on_answer(0.1, 200, "OK", 60)
     assert subject.unregister(5) == [SendUnregister()]
     assert subject.unregister(5.1) == []
-    assert subject.deadline is None
+    assert subject.deadline == 5 + LEAVE_S
     assert subject.on_transport_lost(5.2) == []
     assert states(subject.on_answer(5.3, 200, "OK", 0)) == [State.OFF]
     assert subject.on_answer(9, 200, "OK", 60) == []
 
 
-def test_unregister_before_anybody_knew_us_is_immediate() -> None:
+def trying() -> Registration:
     subject = machine()
     subject.register(0)
-    assert states(subject.unregister(1)) == [State.OFF]
-    # The old request is still under way: a second one waits for its end
-    assert sends(subject.register(1.5)) == [SendProbe]
-    assert states(subject.on_answer(2, 200, "OK", 60)) == [State.REGISTERED]
+    return subject
 
 
-def test_an_answer_that_comes_after_leaving_is_no_registration() -> None:
-    subject = machine()
-    subject.register(0)
-    subject.unregister(1)
-    assert subject.on_answer(2, 200, "OK", 60) == []
-    assert subject.state is State.OFF
+def lost() -> Registration:
+    subject = trying()
+    assert states(subject.handle_timer(3)) == [State.LOST]
+    return subject
+
+
+def refreshing() -> Registration:
+    subject = trying()
+    subject.on_answer(0.1, 200, "OK", 60)
+    subject.on_probe_answer(0.2)
+    assert SendRegister in sends(subject.handle_timer(30.1))
+    return subject
+
+
+@pytest.mark.parametrize("pending", [trying, lost, refreshing])
+def test_leaving_waits_for_the_register_under_way_and_then_takes_it_back(pending: Callable[[], Registration]) -> None:
+    subject = pending()
+    assert subject.unregister(31) == []
+    assert subject.on_probe_answer(31.1) == []
+    assert subject.on_answer(31.2, 200, "OK", 60) == [SendUnregister()]
+    assert states(subject.on_answer(31.3, 200, "OK", 0)) == [State.OFF]
     assert subject.deadline is None
+
+
+@pytest.mark.parametrize("pending", [trying, lost, refreshing])
+def test_leaving_ends_without_an_answer_and_a_late_one_is_still_taken_back(pending: Callable[[], Registration]) -> None:
+    subject = pending()
+    subject.unregister(31)
+    assert subject.deadline == 31 + LEAVE_S
+    assert states(subject.handle_timer(31 + LEAVE_S)) == [State.OFF]
+    assert subject.deadline is None
+    assert subject.on_answer(40, 200, "OK", 60) == [SendUnregister()]
+    assert subject.on_answer(40.1, 200, "OK", 0) == []
+    assert subject.state is State.OFF
+
+
+def test_a_register_that_is_refused_while_leaving_leaves_nothing_to_take_back() -> None:
+    subject = trying()
+    subject.unregister(1)
+    assert states(subject.on_answer(1.1, 403, "Forbidden", 0)) == [State.OFF]
+
+
+def test_a_refresh_that_fails_while_leaving_leaves_the_old_registration_to_take_back() -> None:
+    subject = refreshing()
+    subject.unregister(31)
+    assert subject.on_answer(31.1, 503, "Busy", 0) == [SendUnregister()]
+    assert states(subject.on_answer(31.2, 0, "timeout", 0)) == [State.OFF]
+
+
+def test_a_dialer_that_was_lost_may_know_us_still() -> None:
+    subject = refreshing()
+    assert states(subject.on_answer(62, 0, "timeout", 0)) == [State.LOST]
+    assert subject.unregister(63) == [SendUnregister()]
+
+
+def test_wanted_again_while_the_old_requests_are_under_way() -> None:
+    subject = trying()
+    subject.unregister(1)
+    subject.handle_timer(1 + LEAVE_S)
+    # A second REGISTER waits for the end of the first, and that serves
+    assert sends(subject.register(6)) == [SendProbe]
+    assert states(subject.on_answer(7, 200, "OK", 60)) == [State.REGISTERED]
+    assert subject.unregister(8) == [SendUnregister()]
+    subject.handle_timer(8 + LEAVE_S)
+    assert sends(subject.register(13)) == [SendProbe]
+    assert subject.on_answer(14, 200, "OK", 0) == [SendRegister()]
+    assert states(subject.on_answer(15, 200, "OK", 60)) == [State.REGISTERED]
 
 
 def test_a_closed_connection_asks_at_once_and_registers_anew() -> None:

@@ -13,6 +13,8 @@ _MAX_GAP_WORDS = 2
 _BRIDGE = frozenset(
     "want need wish ask asking asked trying going like would you them to be been really say said saying get".split()
 )
+# "Do not call" is an order, "we do not call" and "I did not call" are not.
+_NOT_ORDERED = frozenset("i we they he she did does".split())
 
 
 class Phrase(msgspec.Struct, frozen=True):
@@ -66,24 +68,27 @@ def present(heard: Sequence[str], words: Iterable[str]) -> frozenset[str]:
     return frozenset(word for word in words if word in said or any(likeness(word, other) for other in said))
 
 
-def best_match(heard: Sequence[str], phrases: Sequence[Phrase], found: frozenset[str] | None = None) -> Match | None:
+def best_match(
+    heard: Sequence[str], phrases: Sequence[Phrase], found: frozenset[str] | None = None, *, around: int = 0
+) -> Match | None:
     """The phrase that fits `heard` best, None when none fits. Among equals: the most words, then the earliest in the list.
 
-    `found` is `present(heard, vocabulary(phrases))` of these or more phrases, where it is known already.
+    `found` is `present(heard, vocabulary(phrases))` of these or more phrases, where it is known already. `around` is how
+    many other telling words a phrase of one word bears: more than none where an answer of that kind is awaited.
     """
     have = found if found is not None else present(heard, vocabulary(phrases))
     best: Match | None = None
     for phrase in phrases:
         if len(phrase.content & have) * 2 <= len(phrase.content):
             continue
-        match = _align(phrase, heard)
+        match = _align(phrase, heard, around)
         if match and (best is None or (match.score * len(match.at), match.score) > (best.score * len(best.at), best.score)):
             best = match
     return best
 
 
-def _align(phrase: Phrase, heard: Sequence[str]) -> Match | None:
-    """The heaviest in-order alignment with no gap over _MAX_GAP_WORDS; None when it is too light, negated or lost in talk."""
+def _align(phrase: Phrase, heard: Sequence[str], around: int) -> Match | None:
+    """The heaviest in-order alignment with no gap over _MAX_GAP_WORDS; None when it is too light or means something else."""
     best_weight = 0.0
     best_at: tuple[int, ...] = ()
     # ends[j]: heaviest chain whose last matched word is heard[j]
@@ -104,7 +109,9 @@ def _align(phrase: Phrase, heard: Sequence[str]) -> Match | None:
                 if chain[0] > best_weight:
                     best_weight, best_at = chain
     score = best_weight / phrase.weight
-    if score < phrase.needed or not _negations_agree(phrase, heard, best_at) or _lost_in_talk(phrase, heard, best_at):
+    if score < phrase.needed or not _negations_agree(phrase, heard, best_at):
+        return None
+    if _another_sense(phrase, heard, best_at) or _lost_in_talk(phrase, heard, best_at, around):
         return None
     return Match(phrase.label, score, frozenset(best_at), whole=len(best_at) == len(phrase.words))
 
@@ -119,11 +126,23 @@ def _negations_agree(phrase: Phrase, heard: Sequence[str], at: tuple[int, ...]) 
     return sum(1 for w in span if w in NEGATORS) == wanted
 
 
-def _lost_in_talk(phrase: Phrase, heard: Sequence[str], at: tuple[int, ...]) -> bool:
+def _another_sense(phrase: Phrase, heard: Sequence[str], at: tuple[int, ...]) -> bool:
+    """The words are there, but with a subject ("WE do not call") or another verb ("I do not want to GIVE it")."""
+    before = heard[max(0, at[0] - 1) : at[0]]
+    if phrase.words[:2] == ("do", "not") and "me" not in phrase.words and _NOT_ORDERED.intersection(before):
+        return True
+    if not NEGATORS.intersection(phrase.words):
+        return False
+    return any(heard[i - 1] == "to" and _telling(heard[i]) for i in range(at[0] + 1, at[-1]) if i not in at)
+
+
+def _telling(word: str) -> bool:
+    return weight(word) >= 1.0 and word not in PADDING and word not in ("no", "yes")
+
+
+def _lost_in_talk(phrase: Phrase, heard: Sequence[str], at: tuple[int, ...], around: int) -> bool:
     """One telling word counts only where little else is said: "agent", not "my cousin was an agent in Ohio"."""
     if len(phrase.content) > 1 or len(phrase.words) > 3:
         return False
-    rest = sum(
-        1 for i, w in enumerate(heard) if i not in at and weight(w) >= 1.0 and w not in PADDING and w not in ("no", "yes")
-    )
-    return rest > (0 if len(phrase.words) == 1 else 2)
+    rest = sum(1 for i, w in enumerate(heard) if i not in at and _telling(w))
+    return rest > max(around, 0 if len(phrase.words) == 1 else 2)

@@ -85,16 +85,17 @@ def _is_digit(words: Sequence[str], i: int) -> bool:
     return word in UNITS or word in TEENS or word in TENS or word in REPEATS or word in ("oh", "o") or word.isdigit()
 
 
-def spoken_number(words: Sequence[str]) -> int | None:
+def spoken_number(words: Sequence[str], least: int | None = None, most: int | None = None) -> int | None:
     """The number said; of several the first, or the one after a correction. Years as people say them: "nineteen oh five".
 
-    None when no number was said or when it is an age ("thirty years old"): that is not the number asked for.
+    Numbers below `least` or above `most` are talk about something else ("I have three kids"). None when no number was
+    said or when it is an age ("thirty years old"): that is not the number asked for.
     """
     found: list[tuple[int, int]] = []
     i = 0
     while i < len(words):
         value, used = _number_at(words, i)
-        if used and value is not None and "years" not in words[i + used : i + used + 2]:
+        if used and value is not None and _within(value, least, most) and "years" not in words[i + used : i + used + 2]:
             found.append((i, value))
         i += used or 1
     if not found:
@@ -102,6 +103,10 @@ def spoken_number(words: Sequence[str]) -> int | None:
     corrected = [at for at, w in enumerate(words) if w in _CORRECTIONS and at > found[0][0]]
     later = [value for at, value in found if corrected and at > corrected[-1]]
     return later[0] if later else found[0][1]
+
+
+def _within(value: int, least: int | None, most: int | None) -> bool:
+    return (least is None or value >= least) and (most is None or value <= most)
 
 
 def _number_at(words: Sequence[str], i: int) -> tuple[int | None, int]:
@@ -114,10 +119,10 @@ def _number_at(words: Sequence[str], i: int) -> tuple[int | None, int]:
     rest = words[i + used] if i + used < len(words) else ""
     if words[i + used - 1] in DECADES:
         return (first if first >= 100 else 1900 + first), used
-    if rest == "hundred":
+    if rest in ("hundred", "hundreds"):
         more, extra = _tail(words, i + used + 1, 100)
         return first * 100 + more, used + 1 + extra
-    if rest == "thousand":
+    if rest in ("thousand", "thousands"):
         hundreds, extra = _number_tail(words, i + used + 1)
         return first * 1000 + hundreds, used + 1 + extra
     if 10 <= first <= 20:  # a century, as in "nineteen eighty seven"

@@ -65,7 +65,7 @@ def _settle(intent: Match, value: Value) -> Understanding:
     """Both an intent and an answer were read: keep both unless they stand on the same words."""
     if intent.label in (Builtin.OPT_OUT, Builtin.HUMAN):
         return Understanding(intent=intent.label)
-    if intent.at <= value.at and not (intent.label in (Builtin.NOT_INTERESTED, Builtin.GOODBYE) and intent.at == value.at):
+    if intent.at <= value.at:
         return Understanding(slot=value.text)
     if intent.label in (Builtin.NOT_INTERESTED, Builtin.GOODBYE):
         return Understanding(intent=intent.label)

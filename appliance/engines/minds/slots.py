@@ -17,6 +17,7 @@ _YES_PHRASES = (
     "i do", "we do", "i am", "we are", "i have", "we have", "i did", "we did", "it is", "it was", "it does", "they are", "sure",
     "of course", "i believe so", "so", "i do think so", "exactly", "you bet", "that is right", "that is correct", "right",
     "indeed", "true", "that is true", "for sure", "okay", "sure do", "sure is", "you got it", "all right", "alright",
+    "i guess so", "i hope so", "i suppose so",
 )  # fmt: skip
 _NO_PHRASES = (
     "i do not", "we do not", "i am not", "we are not", "i have not", "we have not", "i did not", "we did not", "it is not",
@@ -24,6 +25,8 @@ _NO_PHRASES = (
     "absolutely not", "not yet", "not any more", "not anymore", "no way", "not me", "i do not believe so", "not so far",
     "i am afraid not", "afraid not",
 )  # fmt: skip
+# How many other telling words an awaited answer of one word bears: "sometime at the end of June".
+_AROUND = {SlotKind.CHOICE: 4, SlotKind.YES_NO: 2}
 _GENERIC = {tokens(p): "yes" for p in _YES_PHRASES} | {tokens(p): "no" for p in _NO_PHRASES}
 MONTHS = {
     m: i + 1
@@ -66,7 +69,7 @@ def slot_value(question: Question, phrases: Sequence[Phrase], heard: Sequence[st
         case SlotKind.YES_NO:
             return _yes_no(phrases, heard)
         case SlotKind.NUMBER:
-            number = spoken_number(heard)
+            number = spoken_number(heard, question.least, question.most)
             if number is not None:
                 return Value(str(number), everything)
         case SlotKind.DIGITS:
@@ -88,7 +91,7 @@ def slot_value(question: Question, phrases: Sequence[Phrase], heard: Sequence[st
                 return Value(" ".join(heard), frozenset())
         case SlotKind.CHOICE:
             pass
-    return _of_match(best_match(heard, phrases))
+    return _of_match(best_match(heard, phrases, around=_AROUND.get(question.slot, 0)))
 
 
 def _of_match(match: Match | None) -> Value | None:
@@ -98,7 +101,7 @@ def _of_match(match: Match | None) -> Value | None:
 def _yes_no(phrases: Sequence[Phrase], heard: Sequence[str]) -> Value | None:
     """The question's own wordings tell most, then a plain yes or no (the last one said), then "I do", "not really"."""
     particles = [i for i, w in enumerate(heard) if w in YES_WORDS or w in NO_WORDS]
-    specific = best_match(heard, phrases)
+    specific = best_match(heard, phrases, around=_AROUND[SlotKind.YES_NO])
     if specific:
         return Value(specific.label, specific.at | frozenset(particles))
     if particles:
@@ -112,7 +115,7 @@ def _yes_no(phrases: Sequence[Phrase], heard: Sequence[str]) -> Value | None:
 def _date(heard: Sequence[str]) -> str:
     """ "03" for March, "03-21" for March twenty first, else a weekday or "tomorrow" as said."""
     for i, word in enumerate(heard):
-        if word in MONTHS and not (word == "may" and "be" in heard[i + 1 : i + 2]):
+        if word in MONTHS:
             day = _day_near(heard, i)
             return f"{MONTHS[word]:02d}-{day:02d}" if day else f"{MONTHS[word]:02d}"
     for i, word in enumerate(heard):

@@ -26,6 +26,7 @@ _CONTRACTIONS = {
     "dont": "do not",
     "im": "i am",
     "ok": "okay",
+    "an": "a",
     "o.k": "okay",
 }
 _SUFFIXES = (("n't", " not"), ("'re", " are"), ("'ve", " have"), ("'ll", " will"), ("'d", " would"))
@@ -34,6 +35,9 @@ _IS_AFTER = frozenset("that what who where how there here he she when why this".
 _HESITATIONS = frozenset("uh um er erm ah eh hmm hm mm well like".split())
 _NEAR = 0.9
 _TOKEN = re.compile(r"[a-z]+(?:'[a-z]+)?|[0-9]+")
+# "It may be", and no month.
+_PERHAPS = re.compile(r"\bmay(?= (?:be|have|not|need|want)\b)")
+_HUMMED = ((re.compile(r"\b(?:uh huh|mm hmm|mhm)\b"), "yes"), (re.compile(r"\bnuh uh\b"), "no"))
 # "Why don't you take me off": a request, although it has a "not".
 _POLITE = re.compile(r"\b(?:why do|can|could|would|will) not you\b")
 
@@ -41,7 +45,7 @@ NEGATORS = frozenset(("not", "never", "without"))
 # Carry little meaning: a phrase is not recognized by them, nor missed for lack of them.
 FUNCTION_WORDS = frozenset(
     "a an the i me my you your we us our it is am are be was were to of for in on at by with do does did so and or but if "
-    "that this these those there will would can could shall should have has had just please let as from then than".split()
+    "that this these those there will would can could might shall should have has had just please let as from then than".split()
 )
 # These may also be missing at a phrase's start.
 LEADING_WORDS = FUNCTION_WORDS - {"have", "has", "had"}
@@ -69,7 +73,9 @@ def tokens(text: str) -> tuple[str, ...]:
     """`text` as comparable words."""
     plain = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     spaced = " ".join(expand(word) for word in _TOKEN.findall(plain))
-    spaced = _POLITE.sub("please", spaced)
+    spaced = _PERHAPS.sub("might", _POLITE.sub("please", spaced))
+    for hum, meant in _HUMMED:
+        spaced = hum.sub(meant, spaced)
     return tuple(word.replace("'", "") for word in spaced.split() if word not in _HESITATIONS)
 
 

@@ -93,7 +93,10 @@ def _answers(question: Question) -> Iterator[Sentence]:
             yield from _spread(_NO.split("|"), 35.0)
             yield from _spread(own, 30.0)
         case SlotKind.CHOICE:
-            yield from _spread(own, 100.0)
+            months = frozenset(_MONTHS.split()) <= frozenset(own)
+            yield from _spread(own, 70.0 if months else 100.0)
+            if months:
+                yield from _spread(_dates(), 30.0, leads=("", "it's", "on", "around", "sometime in", "at the end of"))
         case SlotKind.NUMBER:
             yield from _spread(
                 _years(), 85.0, leads=("", "", "", "it was built in", "about", "around", "in", "i think", "it's")

@@ -159,7 +159,7 @@ class PocketsphinxRecognizer:
             return pocketsphinx.Decoder(config)
         except RuntimeError as error:
             hint = "reinstall its package: pip install --force-reinstall pocketsphinx"
-            raise BackendError(f"recognizer pocketsphinx: {error}", hint=hint) from error
+            raise BackendError(f"recognizer pocketsphinx: {error}", hint=hint) from None
 
 
 def make(campaign: Campaign) -> PocketsphinxRecognizer:

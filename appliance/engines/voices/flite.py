@@ -73,7 +73,7 @@ def _library(name: str) -> ctypes.CDLL:
     try:
         return ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
-        raise BackendError(f"voice flite: {error}", hint=_HINT) from error
+        raise BackendError(f"voice flite: {error}", hint=_HINT) from None
 
 
 def make(voice: str) -> FliteVoice:

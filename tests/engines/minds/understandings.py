@@ -175,7 +175,7 @@ TABLE: list[tuple[str | None, str, str | None, str | None]] = [
     ("owner", "wrong number", "wrong_number", None),
     ("owner", "I think you have the wrong number", "wrong_number", None),
     ("phone", "that's none of your business", "not_sharing", None),
-    ("phone", "you already have my number", "not_sharing", None),
+    ("phone", "you already have my number", None, "this number"),
     # questions
     ("owner", "who is this", "who_is_this", None),
     ("owner", "Who's calling?", "who_is_this", None),

@@ -39,3 +39,18 @@ def test_years_and_digits_are_expected_where_they_are_asked() -> None:
 
 def test_a_load_repeats_itself() -> None:
     assert expected.groups(CAMPAIGN) == GROUPS
+
+
+def test_every_wording_of_the_campaign_is_expected() -> None:
+    everywhere = {words for words, _ in GROUPS[expected.EVERYWHERE]}
+    replies = [w for reply in (*CAMPAIGN.answers, *CAMPAIGN.objections) for w in reply.phrases]
+    intents = [w for wordings in CAMPAIGN.intents.values() for w in wordings]
+    assert [w for w in (*replies, *intents) if expected.words(w) not in everywhere] == []
+    for question in CAMPAIGN.questions:
+        said = {words for words, _ in GROUPS[question.id]}
+        assert [w for own in question.phrases.values() for w in own if expected.words(w) not in said] == []
+
+
+def test_a_choice_of_months_expects_dates() -> None:
+    said = {words for words, _ in GROUPS["renewal"]}
+    assert {("march", "third"), ("the", "first", "of", "may"), ("next", "month")} <= said

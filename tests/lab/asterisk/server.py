@@ -26,6 +26,7 @@ DIALERS = {"asterisk16": False, "asterisk22": True}  # name -> carries its phone
 BUILD = Path(__file__).resolve().parents[3] / "build" / "lab"
 RTP_PORTS = 200
 START_S = 20.0
+AWAY_S = 1.0  # this one starts in 0.2 s; Debian's safe_asterisk alone sleeps 4 s before it starts a dead one again
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,8 @@ class Asterisk:
             end(self._process, first=signal.SIGKILL)
             self._process = None
 
-    def restart(self, *, graceful: bool = False, forget: bool = True) -> float:
-        """Kill it (or stop it as an operator does), start it again; the seconds it was away.
+    def restart(self, *, graceful: bool = False, forget: bool = True, away_s: float = AWAY_S) -> float:
+        """Kill it (or stop it as an operator does), start it again; the seconds it was away, at least `away_s`.
 
         With `forget` it comes back without its registrations, so that every phone has to register anew: the harder
         case, as after the dialer's database was repaired.
@@ -166,6 +167,7 @@ class Asterisk:
         if forget:
             for path in (self.home / "db").iterdir():
                 path.unlink()
+        time.sleep(max(0.0, away_s - (time.monotonic() - began)))
         self._start()
         return time.monotonic() - began
 
