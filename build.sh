@@ -18,7 +18,7 @@ USAGE
 
 # libraries and tools to build the pjsua2 wheel; then what runs beside the Python packages; then the lab and the tests
 packages=(
-    ca-certificates curl xz-utils g++ make pkg-config swig python3-dev python3-venv
+    ca-certificates curl xz-utils patch g++ make pkg-config swig python3-dev python3-venv
     libssl-dev libopus-dev libsrtp2-dev libgsm1-dev libspeex-dev libspeexdsp-dev libbcg729-dev uuid-dev
     libflite1
     mmdebstrap tcpdump mount shellcheck

@@ -473,10 +473,9 @@ class Daemon:
         )
 
     def _media_counts(self) -> api.Media:
-        late = self._sip.clock.report().lateness.buckets
         path = self._media.path.report()
         return api.Media(
-            late_frames=sum(count for bound, count in late.items() if bound not in ("1", "2", "5")),
+            late_frames=self._sip.clock.late_frames,
             underruns=self._media.underruns,
             overruns=self._media.overruns,
             path_p50_ms=path.p50_ms,

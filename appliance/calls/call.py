@@ -286,6 +286,8 @@ class Call:
             return []
         if self.state is State.LAST_WORDS:
             return self._understand(turn.text) if turn.text else self._conclude(self._decided_outcome or "hung_up")
+        if self._position.closed is not None and is_backchannel(turn.text):
+            return self._all_said(now)
         if not turn.text:
             return self._wordless(turn, now)
         self.state = State.THINKING
@@ -293,7 +295,7 @@ class Call:
         return self._understand(turn.text)
 
     def _wordless(self, turn: CallerTurn, now: float) -> list[AnyEffect]:
-        if self._position.closed is None and turn.spoken_samples / RATE_HZ < NOISE_S:
+        if turn.spoken_samples / RATE_HZ < NOISE_S:
             self._caller.noise()
             self._agent.replies_to = None
             return [self._note("noise"), *self._start_listening(now)]

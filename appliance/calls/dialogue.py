@@ -73,8 +73,6 @@ def on_meaning(campaign: Campaign, at: Position, meant: Understanding) -> Decisi
 
 def on_nothing_understood(campaign: Campaign, at: Position) -> Decision:
     """The caller spoke, and nothing could be made of it."""
-    if at.closed is not None:
-        return Decision((), at, at.closed)
     if at.opted_out:
         return _close(at, OPTED_OUT)
     question = campaign.question(at.question)

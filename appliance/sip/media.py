@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import time
 
-import msgspec
 import pjsua2 as pj
 
 from appliance.audio.formats import FRAME_BYTES, FRAME_S, RATE_HZ, SILENCE
 from appliance.audio.playout import Playout
 from appliance.audio.rings import FrameRing
-from appliance.audio.tick import Grid, Lateness, LatenessReport
+from appliance.audio.tick import Grid
 
 LATE_S = 0.005
-"""A beat later than this shows at the far end, whose jitter buffer holds little more on a LAN."""
+"""A beat later than this is late: the media bench counts by the same measure, on the wire."""
 RING_FRAMES = 250
 """5 s: longer than any pause of the event loop that a call survives."""
 
@@ -37,15 +36,11 @@ class CallMedia:
         self.started = False
 
 
-class MediaReport(msgspec.Struct, frozen=True):
-    lateness: LatenessReport
-
-
 class MediaClock:
     """What the daemon knows of pjmedia's 20 ms clock, which beats from start to stop, calls or none.
 
-    `late_frames` counts what callers may have heard: one per call that is up, each time a beat is over 5 ms late.
-    `faults` counts callbacks that failed, which is a bug.
+    `late_frames` counts what callers may have heard: one per call that is up (`plugged` of them), each time a beat is
+    over 5 ms late. `faults` counts callbacks that failed, which is a bug.
     """
 
     def __init__(self) -> None:
@@ -55,17 +50,11 @@ class MediaClock:
         self.plugged = 0
         self._grid = Grid(FRAME_S)
         self._fault: str | None = None
-        self._lateness = Lateness()
 
     def beat(self, now: float) -> None:
-        late_s = self._grid.beat(now)
-        self._lateness.add(late_s)
-        if late_s > LATE_S:
+        if self._grid.beat(now) > LATE_S:
             self.late_frames += self.plugged
         self.last_beat_at = now
-
-    def report(self) -> MediaReport:
-        return MediaReport(self._lateness.report())
 
     def failed(self, error: Exception) -> None:
         """A callback did. Only counted and kept: the clock's thread does not log."""

@@ -76,6 +76,7 @@ CAMPAIGN = Campaign.model_validate(
 )
 
 MEANINGS: dict[str, Understanding] = {
+    "yes i own it": Understanding(slot="yes"),
     "yes": Understanding(slot="yes"),
     "no": Understanding(slot="no"),
     "maybe": Understanding(slot="maybe"),

@@ -99,10 +99,6 @@ def test_what_is_no_wish_over_a_closing_ends_the_call(intent: str | None, slot: 
     assert meaning(intent, slot, at=CLOSED) == Decision((), CLOSED, "not_qualified")
 
 
-def test_nothing_understood_over_a_closing_ends_the_call() -> None:
-    assert dialogue.on_nothing_understood(CAMPAIGN, CLOSED) == Decision((), CLOSED, "not_qualified")
-
-
 def test_a_misheard_answer_is_put_right_over_its_closing() -> None:
     assert meaning(slot="yes", at=CLOSED) == Decision((ACK, ask("year")), Position("year", {"owner": "yes"}))
 

@@ -195,7 +195,19 @@ SLOW = st.sampled_from([0.06, 0.06, 0.4, 3.0])
 ACTIONS: st.SearchStrategy[Callable[[Driver], object]] = st.one_of(
     st.builds(
         lambda text: lambda d: d.says(text, after_s=0.2),
-        st.sampled_from(["yes", "no", "uh huh", "yes but who is this", "take me off your list", "one two three", "mumble and"]),
+        st.sampled_from(
+            [
+                "yes",
+                "no",
+                "no",
+                "yes i own it",
+                "uh huh",
+                "yes but who is this",
+                "take me off your list",
+                "one two three",
+                "mumble and",
+            ]
+        ),
     ),
     st.builds(lambda lasts: lambda d: d.noise(lasts), st.sampled_from([0.1, 0.4, 1.2])),
     st.builds(lambda engine: lambda d: d.lose(engine), st.sampled_from(Engine)),
@@ -228,5 +240,7 @@ def test_a_call_in_a_real_world_ends_with_each_speakers_turns_in_order(
     assert d.outcome is not None
     assert all(turn.text for turn in d.turns)
     assert "impossible_event" not in d.notes
+    understood = [note.data["intent"] for note in d.of(effects.Note) if note.kind == "understood"]
+    assert "opt_out" not in understood or d.outcome == "dnc", "an opt-out is final"
     spoken = [0.1, *(t for t, _ in d.sounding), d.t]
     assert max(later - earlier for earlier, later in pairwise(spoken)) < LONGEST_SILENCE_S

@@ -350,7 +350,7 @@ def test_sigterm_lets_calls_go_on_then_says_goodbye(box: Box, dialer: WireDialer
     eventually(lambda: dialer.ended_by_us, "a BYE after the goodbye")
     assert box.ended(5) == 0
     assert_unharmed(caller, began)
-    assert [call["outcome"] for call in box.calls()] == ["technical"]
+    assert [call["outcome"] for call in box.calls()] == ["cut_short"]
     assert [Path(call["transcript"]).exists() for call in box.calls()] == [True]
 
 
@@ -371,7 +371,7 @@ def test_a_second_sigterm_cuts_the_drain_short(box: Box, dialer: WireDialer) -> 
     eventually(lambda: "draining" in box.log, "the drain")
     box.signal(signal.SIGTERM)
     assert box.ended(12) == 0
-    assert [call["outcome"] for call in box.calls()] == ["technical"]
+    assert [call["outcome"] for call in box.calls()] == ["cut_short"]
 
 
 def test_kill_9_leaves_no_orphans_and_the_next_start_closes_the_call(box: Box, dialer: WireDialer) -> None:

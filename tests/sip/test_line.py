@@ -225,9 +225,11 @@ def flood(host: str) -> Iterator[socket.socket]:
 
         shooter = threading.Thread(target=shoot)
         shooter.start()
-        yield gun
-        over.set()
-        shooter.join()
+        try:
+            yield gun
+        finally:
+            over.set()
+            shooter.join()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.3", "127.0.0.1"])
