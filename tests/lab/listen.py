@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import difflib
+import functools
 import itertools
 import math
 import multiprocessing
@@ -33,7 +35,8 @@ LEAD_IN = np.zeros(RATE_HZ // 4, np.float32)  # without silence before it, the r
 QUIET = 8  # samples up to this are the line's silence
 LONGEST_S = 5.0  # of one stretch of speech; what was said last decides the answer
 DISCOUNT = 0.3
-ENOUGH = 0.5  # share of a sentence's words that must have been heard
+ENOUGH = 0.5  # share of a sentence's words that must have been heard, a misheard one counting as much as it is alike
+ALIKE = 0.6
 _DIGITS = "zero one two three four five six seven eight nine".split()
 
 
@@ -77,15 +80,23 @@ class Found(NamedTuple):
     sentence: str
 
 
+@functools.cache
+def _unlike(word: str, other: str) -> float:
+    """0 for the same word, 1 for another, less for one that is spelled much like it: it was misheard for it."""
+    alike = 1.0 if word == other else difflib.SequenceMatcher(None, word, other, autojunk=False).ratio()
+    return 1 - alike if alike >= ALIKE else 1.0
+
+
 def _best_fit(sentence: Sequence[str], heard: Sequence[str]) -> tuple[float, int, int]:
     """The stretch of `heard` nearest to `sentence` in word edits: (share of words right, start, end)."""
     # (edits, where the stretch began, negative: of two that fit alike, the later one leaves more to the sentence before)
-    above = [(0, -at) for at in range(len(heard) + 1)]
+    above = [(0.0, -at) for at in range(len(heard) + 1)]
     for row, word in enumerate(sentence, 1):
-        here = [(row, 0)]
+        here = [(float(row), 0)]
         for at, other in enumerate(heard, 1):
             edits, began = above[at - 1]
-            here.append(min((edits + (word != other), began), (above[at][0] + 1, above[at][1]), (here[-1][0] + 1, here[-1][1])))
+            changed = edits + _unlike(word, other)
+            here.append(min((changed, began), (above[at][0] + 1, above[at][1]), (here[-1][0] + 1, here[-1][1])))
         above = here
     end = min(range(len(heard) + 1), key=lambda at: (above[at][0], -at))
     edits, began = above[end]

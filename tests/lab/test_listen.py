@@ -18,6 +18,7 @@ SENTENCES = ["Thank you.", "Do you own your home?", "Is your home insured right 
     [
         ("do you own your home", [SENTENCES[1]]),
         ("do on your home", [SENTENCES[1]]),
+        ("the on your home", [SENTENCES[1]]),
         ("thank you is your home insured now", [SENTENCES[0], SENTENCES[2]]),
         ("about your home you own your home", [SENTENCES[1]]),
         ("goodbye thank you", [SENTENCES[3], SENTENCES[0]]),
