@@ -253,6 +253,7 @@ def test_a_cough_resumes_and_a_long_wordless_stretch_commits() -> None:
     d.until(lambda: "barge_resume" in d.notes, limit_s=2)
     d.noise(1.5, after_s=0.2)
     d.until(lambda: "barge_commit" in d.notes, limit_s=3)
+    assert d.notes.index("barge_resume") < d.notes.index("barge_commit")
 
 
 def test_own_echo_neither_pauses_nor_takes_back_nor_is_an_answer() -> None:

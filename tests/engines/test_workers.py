@@ -178,6 +178,8 @@ async def test_a_killed_recognizer_takes_the_worker_with_it_and_both_come_back(f
         async with asyncio.timeout(WAIT_S):
             await worker.lost.wait()
             await worker.back.wait()
+        assert worker.client.ready
+        assert children(worker.client.pid) not in ([], [child])
 
 
 @pytest.mark.parametrize(

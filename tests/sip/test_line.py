@@ -409,8 +409,8 @@ def test_more_calls_than_pj_was_built_for_is_an_error(events: Inbox) -> None:
 def test_tcp_listens_and_tells_its_port(events: Inbox) -> None:
     endpoint = SipEndpoint(settings(transport="tcp"), 2, events.put)
     endpoint.start()
-    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=WAIT_S):
-        pass
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=WAIT_S) as connection:
+        assert connection.getpeername()[1] == endpoint.port
     endpoint.stop(1.0)
 
 
