@@ -28,13 +28,15 @@ from appliance.calls.effects import AnyEffect, Prompt
 from appliance.calls.events import AnyEvent, Engine
 from appliance.calls.switchboard import Switchboard
 from appliance.config.settings import Settings
+from appliance.dialer_side import DialerSide
+from appliance.dialers.messages import FromDesk
 from appliance.engines import wire
 from appliance.engines.client import WorkerClient, mind_spec, speech_spec
 from appliance.errors import BackendError
 from appliance.leg import Leg
 from appliance.media_loop import MediaLoop
 from appliance.owed import Owed
-from appliance.sip.endpoint import InviteRefused, SipEndpoint
+from appliance.sip.endpoint import InviteRefused, MailboxChanged, Referred, SipEndpoint
 from appliance.sip.registration import RegistrationChanged, State
 from appliance.store.recordings import Filed
 from appliance.store.store import Store
@@ -48,6 +50,7 @@ FAREWELL_S = 8.0  # for the goodbye of calls that outlast the drain
 # A worker that answers nothing for so long is as good as dead, and is killed to be that: nobody tells a call of one that hangs.
 HUNG_S = {Engine.SPEECH: 2.0, Engine.MIND: 5.0}
 WATCH_S = 0.25
+GOVERN_S = 1.0
 STALLED_S = 3.0  # a media clock that stands still for so long means that every call is mute
 
 _REGISTRATION_LEVEL = {State.LOST: logging.WARNING, State.REFUSED: logging.ERROR}
@@ -79,13 +82,28 @@ class Daemon:
             changed=lambda: self._loop.call_soon_threadsafe(self._store_changed),
         )
         self._sip = SipEndpoint(settings.sip, max_calls=settings.capacity.lines + 2, post=self._from_sip_thread)
-        self._api = ApiServer(settings.paths.runtime / "api.sock", snapshot=self._status, drain=self._drain_asked)
+        self._api = ApiServer(
+            settings.paths.runtime / "api.sock",
+            snapshot=self._status,
+            drain=self._drain_asked,
+            retry_outbox=self._retry_outbox,
+        )
         self._workers = {engine: self._worker(engine) for engine in Engine}
         self._media = MediaLoop(
             beat_at=lambda: self._sip.clock.last_beat_at,
             send=self._workers[Engine.SPEECH].send,
             happened=self._happened,
             record=self._store.audio,
+        )
+        self._dialer = DialerSide(
+            settings,
+            campaign,
+            sip=self._sip,
+            store=self._store,
+            switchboard=self._switchboard,
+            happened=self._happened,
+            publish=self._api.publish,
+            posted=self._from_desk_thread,
         )
         self._supervised = Supervised(alive=self._media_moves)
         self._calls: dict[str, ActiveCall] = {}
@@ -95,6 +113,8 @@ class Daemon:
         self._prompt_came = asyncio.Event()
         self._registration = api.Registration()
         self._stop = asyncio.Event()
+        self._in_haste = asyncio.Event()
+        self._stopping = False
         self._drain_s = settings.limits.drain_s
         self._none_left = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -127,12 +147,15 @@ class Daemon:
         for done in await asyncio.gather(*(worker.start() for worker in self._workers.values()), return_exceptions=True):
             if isinstance(done, BaseException):
                 raise done
+        self._dialer.start()  # first: whoever sits in silence since a crash is helped while the models load
+        started.push_async_callback(asyncio.to_thread, self._dialer.stop)
         await self._render_prompts()
         started.push_async_callback(asyncio.to_thread, self._sip.stop, SIP_STOP_S)
         self._sip.start()
         started.callback(self._media.stop)
         self._media.start()
         self._watch()
+        self._govern()
         self._sip.register()
 
     async def _before_a_stop(self, start: Coroutine[None, None, None]) -> bool:
@@ -156,10 +179,17 @@ class Daemon:
         return beat_at is not None and self._loop.time() - beat_at < STALLED_S
 
     async def _drain(self) -> None:
-        """No new calls; running ones may finish, and get a goodbye when they take too long."""
+        """No new calls; running ones may finish, and get a goodbye when they take too long.
+
+        The dialer is asked first: what it sends till it has heard is still talked to, for elsewhere it meets nobody.
+        """
+        self._stopping = True
         log.info("draining: no new calls; %d are up and may take %.0f s", len(self._calls), self._drain_s)
         self._store.event("drain", {"calls": len(self._calls), "limit_s": self._drain_s})
         self._api.publish(api.DrainStarted(self._drain_s))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._dialer.pause()):
+                await self._in_haste.wait()
         self._switchboard.drain()
         self._sip.unregister()
         if not await self._wait_until_idle(self._drain_s):
@@ -181,6 +211,7 @@ class Daemon:
     def _signalled(self) -> None:
         """The first signal drains, the second cuts the drain short."""
         if self._stop.is_set():
+            self._in_haste.set()
             self._do(self._switchboard.stop(self._loop.time()))
         self._stop.set()
 
@@ -188,6 +219,9 @@ class Daemon:
         if limit_s is not None:
             self._drain_s = limit_s
         self._stop.set()
+
+    def _retry_outbox(self) -> None:
+        self._dialer.desk.retry()
 
     # The core's shell ------------------------------------------------------------------------------------------------
 
@@ -267,10 +301,13 @@ class Daemon:
             case effects.Forget(request=request):
                 self._owed.forget(call, request)
                 mind(wire.Cancel(call, request))
+            case effects.Release() | effects.Transfer() | effects.OptOut() | effects.BookCallback():
+                self._dialer.perform(effect)
             case effects.Note():
                 self._store.note(effect)
             case effects.TurnTaken():
                 self._store.turn(effect)
+                self._dialer.turn(effect)
                 self._api.publish(
                     api.TurnHappened(
                         call, effect.who.value, effect.text, effect.start_s, effect.end_s, effect.gap_ms, effect.cut
@@ -280,6 +317,11 @@ class Daemon:
                 self._concluded(effect)
             case _:
                 assert_never(effect)
+
+    def _govern(self) -> None:
+        now = self._loop.time()
+        self._dialer.govern(self._media.path.report().p99_ms, self._sip.clock.late_frames, len(self._media.legs), now)
+        self._loop.call_later(GOVERN_S, self._govern)
 
     # The engines -----------------------------------------------------------------------------------------------------
 
@@ -364,6 +406,7 @@ class Daemon:
         self._owed.forget(call)
         for worker in self._workers.values():
             worker.send(wire.CloseCall(call))
+        self._dialer.concluded(effect)
         filed = self._store.concluded(effect)
         filed.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._filed, effect, done.result()))
         log.info("%s ended: %s after %.1f s", call, effect.outcome, effect.duration_s)
@@ -381,6 +424,7 @@ class Daemon:
                 effect.duration_s,
                 str(filed.recording) if filed.recording else None,
                 str(filed.transcript) if filed.transcript else None,
+                effect.transferred,
             )
         )
         if not self._calls:
@@ -398,17 +442,23 @@ class Daemon:
         match event:
             case events.Incoming(caller_name=name, caller_number=number, sip_call_id=sip_call_id):
                 name, number, sip_call_id = map(_readable, (name, number, sip_call_id))
-                self._incoming(events.Incoming(event.call, name, number, sip_call_id))
+                self._incoming(events.Incoming(event.call, name, number, sip_call_id, tuple(map(_readable, event.ids))))
             case events.MediaStarted() | events.HungUp():
                 self._happened(event)
             case RegistrationChanged(state=state, detail=detail):
                 self._registration_changed(state, _readable(detail))
-            case InviteRefused(code=code, reason=reason):
-                log.error("an INVITE was refused by the SIP stack: %d %s; its caller is in the voicemail box", code, reason)
+            case MailboxChanged(new=new):
+                self._dialer.mailbox_changed(new)
+            case Referred(call=call, code=code, final=True):
+                self._dialer.desk.referred(call, 200 <= code < 300)
+            case InviteRefused(code=code, reason=reason, ids=ids):
+                self._dialer.alarm("invite_refused", f"the SIP stack refused a call: {code} {reason}")
+                self._dialer.refused(ids)
 
     def _registration_changed(self, state: State, detail: str) -> None:
         log.log(_REGISTRATION_LEVEL.get(state, logging.INFO), "%s", detail)
         self._registration = api.Registration(api.RegistrationState(state.value), detail)
+        self._dialer.registration(state)
         self._supervised.says(detail)
         self._store.event("registration", {"state": state.value, "detail": detail})
         self._api.publish(api.RegistrationChanged(self._registration))
@@ -424,8 +474,14 @@ class Daemon:
             worker.send(wire.OpenCall(event.call))
         log.info("%s began", event.call)
         self._store.call_started(event, now)
+        self._dialer.arrived(event)
         self._api.publish(api.CallStarted(event.call, event.caller_name, event.caller_number, _iso(now)))
         self._happened(event)
+
+    # From the dialer's desk ------------------------------------------------------------------------------------------
+
+    def _from_desk_thread(self, message: FromDesk) -> None:
+        self._loop.call_soon_threadsafe(self._dialer.told, message)
 
     # From the workers ------------------------------------------------------------------------------------------------
 
@@ -459,7 +515,7 @@ class Daemon:
             version=__version__,
             started_at=self._started_at,
             lines=self._settings.capacity.lines,
-            draining=self._switchboard.draining,
+            draining=self._stopping,
             registration=self._registration,
             calls=[
                 api.ActiveCall(
@@ -470,6 +526,7 @@ class Daemon:
             engines=[self._engine_health(engine) for engine in Engine],
             media=self._media_counts(),
             store=self._store_health(),
+            dialer=self._dialer.health(),
         )
 
     def _media_counts(self) -> api.Media:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from appliance.api.verdict import Level, Verdict
-from appliance.api.wire import RegistrationState, Status
+from appliance.api.wire import DialerHealth, RegistrationState, Status
 from appliance.store.transcript import CallRecord
 
 _REGISTRATION_STYLE = {
@@ -37,11 +37,28 @@ def print_status(status: Status, verdict: Verdict) -> None:
         restarts = f", {engine.restarts} restarts" if engine.restarts else ""
         out.print(f"{engine.engine.capitalize():13} {state}  {names}{restarts}")
     out.print(f"Store         {'[green]good[/]' if status.store.healthy else f'[red]{_plain(status.store.detail)}[/]'}")
+    out.print(f"Dialer        {_dialer(status.dialer)}")
     media = status.media
     out.print(f"Media         {media.late_frames} late frames, {media.underruns} underruns, {media.overruns} overruns")
     out.print(f"Calls         {len(status.calls)} of {status.lines} lines")
     for call in status.calls:
         out.print(f"  {call.call}  {_plain(call.caller_number):15} since {call.started_at}  {call.state}")
+
+
+def _dialer(dialer: DialerHealth) -> str:
+    if dialer.locked:
+        state = "[red]locked[/]"
+    elif dialer.reachable is None:
+        state = "[green]up[/]" if dialer.kind == "pbx" else "not asked yet"
+    else:
+        state = "[green]up[/]" if dialer.reachable else "[red]down[/]"
+    parts = [state, f"kind {dialer.kind}"]
+    parts += ["shadow mode: nothing is said or written"] if dialer.shadow else []
+    parts += [f"asked for {dialer.lines} lines"] if dialer.lines is not None else []
+    parts += [f"{dialer.outbox} owed, {dialer.outbox_parked} parked"] if dialer.kind == "vicidial" else []
+    parts += [f"[red]{dialer.mailbox} in the voicemail box[/]"] if dialer.mailbox else []
+    parts += [_plain(dialer.detail)] if dialer.detail else []
+    return "  ".join(parts)
 
 
 def print_calls(calls: Sequence[CallRecord]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from appliance.api import wire
-from appliance.errors import ApiError
+from appliance.errors import ApiError, NotRunningError
 
 ANSWER_S = 5.0
 _M = TypeVar("_M")
@@ -80,7 +80,7 @@ class ApiClient:
         try:
             return await asyncio.open_unix_connection(str(self._path))
         except (FileNotFoundError, ConnectionRefusedError):
-            raise ApiError(f"{self._path}: no sidetone is running here", hint="start it: sidetone run") from None
+            raise NotRunningError(f"{self._path}: no sidetone is running here", hint="start it: sidetone run") from None
         except PermissionError:
             hint = f"run as root or as a member of the group that owns it: ls -l {self._path}"
             raise ApiError(f"{self._path}: not allowed to connect", hint=hint) from None

@@ -6,7 +6,9 @@ import enum
 
 import msgspec
 
-from appliance.api.wire import RegistrationState, Status
+from appliance.api.wire import DialerHealth, RegistrationState, Status
+
+OLD_S = 300.0  # what is owed to the dialer for so long will soon be too late for the statistics of its hour
 
 
 class Level(enum.IntEnum):
@@ -44,5 +46,21 @@ def judged(status: Status) -> Verdict:
             critical.insert(0, f"not registered: {detail}")
     if not status.store.healthy:
         warning.append(f"calls are not kept: {status.store.detail}")
+    warning += _dialer_problems(status.dialer)
     level = Level.CRITICAL if critical else Level.WARNING if warning else Level.OK
     return Verdict(level, critical + warning)
+
+
+def _dialer_problems(dialer: DialerHealth) -> list[str]:
+    problems = []
+    if dialer.locked:
+        problems.append(f"the dialer refuses our password, mend it, then: sidetone outbox retry ({dialer.detail})")
+    elif dialer.reachable is False:
+        problems.append(f"the dialer's API does not answer: {dialer.detail}")
+    if dialer.outbox_parked:
+        problems.append(f"{dialer.outbox_parked} entries of the outbox cannot be delivered: sidetone outbox")
+    if dialer.outbox_oldest_s > OLD_S:
+        problems.append(f"the dialer is owed {dialer.outbox} entries, the oldest for {dialer.outbox_oldest_s / 60:.0f} min")
+    if dialer.mailbox:
+        problems.append(f"{dialer.mailbox} customers left a message in the phone's voicemail box: they met nobody")
+    return problems

@@ -85,6 +85,27 @@ class StoreHealth(msgspec.Struct, frozen=True):
     lost_audio_s: float = 0.0
 
 
+class DialerHealth(msgspec.Struct, frozen=True):
+    """`kind` is "vicidial", "pbx" or "queue". `reachable` is None before its API was asked for the first time, and where it
+    has none. `locked`: it refused our password; nothing is sent till `sidetone outbox retry`.
+
+    `lines` is how many calls the dialer was last asked for, None where it cannot be told. `outbox` counts what is owed to
+    it, `outbox_parked` what can never be delivered as it is; `outbox_oldest_s` is how long the oldest has waited.
+    `mailbox` counts voicemails in the phone's box: each is a customer who met nobody.
+    """
+
+    kind: str = "pbx"
+    reachable: bool | None = None
+    locked: bool = False
+    detail: str = ""
+    lines: int | None = None
+    shadow: bool = False
+    outbox: int = 0
+    outbox_parked: int = 0
+    outbox_oldest_s: float = 0.0
+    mailbox: int = 0
+
+
 # From the daemon -----------------------------------------------------------------------------------------------------
 
 
@@ -100,6 +121,7 @@ class Status(Message, frozen=True):
     engines: list[EngineHealth]
     media: Media
     store: StoreHealth
+    dialer: DialerHealth = DialerHealth()
 
     def as_json(self) -> dict[str, Any]:
         """As plain data for `json.dumps`."""
@@ -139,6 +161,7 @@ class CallEnded(Message, frozen=True):
     duration_s: float
     recording: str | None
     transcript: str | None
+    transferred: bool = False
 
 
 class EngineChanged(Message, frozen=True):
@@ -151,6 +174,18 @@ class MediaChanged(Message, frozen=True):
 
 class StoreChanged(Message, frozen=True):
     store: StoreHealth
+
+
+class DialerChanged(Message, frozen=True):
+    dialer: DialerHealth
+
+
+class Alarm(Message, frozen=True):
+    """Something that an operator should know now. `kind` names it ("voicemail", "api_down", "outbox_old", "locked", ...)."""
+
+    kind: str
+    message: str
+    at: str
 
 
 class DrainStarted(Message, frozen=True):
@@ -187,6 +222,10 @@ class Subscribe(Message, frozen=True):
     """Answered by a `Status`, then every `Change` as it happens."""
 
 
+class RetryOutbox(Message, frozen=True):
+    """Try again what was parked, and after a refused password everything. Answered by `Accepted`."""
+
+
 class Drain(Message, frozen=True):
     """Take no new calls, let running ones end, stop. `limit_s` None: the settings' limit. Answered by `Accepted`."""
 
@@ -194,10 +233,19 @@ class Drain(Message, frozen=True):
 
 
 Change = (
-    RegistrationChanged | CallStarted | TurnHappened | CallEnded | EngineChanged | MediaChanged | StoreChanged | DrainStarted
+    RegistrationChanged
+    | CallStarted
+    | TurnHappened
+    | CallEnded
+    | EngineChanged
+    | MediaChanged
+    | StoreChanged
+    | DialerChanged
+    | Alarm
+    | DrainStarted
 )
 FromDaemon = Status | Change | FellBehind | Accepted | Refused
-ToDaemon = GetStatus | Subscribe | Drain
+ToDaemon = GetStatus | Subscribe | Drain | RetryOutbox
 
 _encoder = msgspec.json.Encoder()
 _M = TypeVar("_M")

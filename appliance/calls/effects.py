@@ -28,6 +28,7 @@ class Prompt(enum.Enum):
     GOODBYE = "goodbye"
     FAREWELL = "farewell"
     BUSY = "busy"
+    OVERFLOW = "overflow"
 
 
 class Say(Effect, frozen=True):
@@ -101,13 +102,21 @@ class ActKind(enum.Enum):
     BACK = "back"
     STILL_THERE = "still_there"
     CLOSE = "close"
+    CONNECTING = "connecting"
+    NOBODY_FREE = "nobody_free"
+    CALLBACK_SET = "callback_set"
+    CALLBACK_HOURS = "callback_hours"
 
 
 class Act(msgspec.Struct, frozen=True):
-    """`ref` is the campaign id the kind speaks of: a question, an answer, an objection, an outcome; "" where none."""
+    """`ref` is the campaign id the kind speaks of: a question, an answer, an objection, an outcome; "" where none.
+
+    `value` goes into the wording where it has a place for it: the time of a callback, the permitted hours.
+    """
 
     kind: ActKind
     ref: str = ""
+    value: str = ""
 
 
 class Phrase(Effect, frozen=True):
@@ -121,6 +130,40 @@ class Forget(Effect, frozen=True):
     """Cancel the mind's work on `request`."""
 
     request: int
+
+
+class Release(Effect, frozen=True):
+    """Tell the dialer how the call ended, before any BYE. Answered by `events.Released`, unless `gone`.
+
+    `gone`: the caller has hung up just now. Tell the dialer all the same, at once: it often still counts.
+    """
+
+    outcome: str
+    gone: bool = False
+
+
+class Transfer(Effect, frozen=True):
+    """Hand the caller to a human, with the context. Answered by `events.Released` or `events.TransferFailed`.
+
+    `where` is the question that the script had reached. `overflow`: a call over capacity, which nobody has talked to.
+    """
+
+    outcome: str
+    slots: dict[str, str]
+    where: str
+    overflow: bool = False
+
+
+class OptOut(Effect, frozen=True):
+    """The caller wants no more calls: make it last, now. `at_s` is where in the recording they said so. Once per call."""
+
+    at_s: float
+
+
+class BookCallback(Effect, frozen=True):
+    """Call back at `when`, a value of a question of the kind `when`. Answered by `CallbackSet` or `CallbackRefused`."""
+
+    when: str
 
 
 class Speaker(enum.Enum):
@@ -158,12 +201,15 @@ class Concluded(Effect, frozen=True):
 
     The last is of a call that we had to end before anything was decided: it was too long, or the box stops.
 
-    `slots` are the captured values, by question id. Once per call, and its last effect.
+    `slots` are the captured values, by question id; `where` is the question that the script had reached. `transferred`:
+    a human has the caller now. Once per call, and its last effect.
     """
 
     outcome: str
     slots: dict[str, str]
     duration_s: float
+    where: str = ""
+    transferred: bool = False
 
 
 AnyEffect = (
@@ -179,6 +225,10 @@ AnyEffect = (
     | Understand
     | Phrase
     | Forget
+    | Release
+    | Transfer
+    | OptOut
+    | BookCallback
     | TurnTaken
     | Note
     | Concluded

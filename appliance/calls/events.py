@@ -17,11 +17,16 @@ class Event(msgspec.Struct, frozen=True, tag=True):
 
 
 class Incoming(Event, frozen=True):
-    """An INVITE arrived. `caller_name` and `caller_number` come from its From header."""
+    """An INVITE arrived. `caller_name` and `caller_number` come from its From header.
+
+    `ids` are the texts in which a dialer may have put its own id of the call, the most trusted first: the From name, the
+    names in Remote-Party-ID and P-Asserted-Identity, the headers of `sip.id_headers`. From the network: believe nothing.
+    """
 
     caller_name: str
     caller_number: str
     sip_call_id: str
+    ids: tuple[str, ...] = ()
 
 
 class MediaStarted(Event, frozen=True):
@@ -125,6 +130,34 @@ class StopAsked(Event, frozen=True):
     """The box must stop: say goodbye and end."""
 
 
+class Released(Event, frozen=True):
+    """The answer to `effects.Release` and to a `effects.Transfer` that went well.
+
+    `by_dialer`: the dialer ends our leg itself, its BYE is on its way. Otherwise it is for us to hang up.
+    """
+
+    by_dialer: bool
+
+
+class TransferFailed(Event, frozen=True):
+    """Nobody took the caller. `nobody`: no human is logged in; otherwise it could not be done at all."""
+
+    nobody: bool
+
+
+class CallbackSet(Event, frozen=True):
+    """The answer to `effects.BookCallback`: it is kept. `said` is the time in words: "Monday at ten in the morning"."""
+
+    said: str
+
+
+class CallbackRefused(Event, frozen=True):
+    """The answer to `effects.BookCallback`: not at that time. `hours` in words: "between nine in the morning and eight in
+    the evening"; "" where the time could not be understood."""
+
+    hours: str
+
+
 AnyEvent = (
     Incoming
     | MediaStarted
@@ -138,4 +171,8 @@ AnyEvent = (
     | EngineLost
     | EngineBack
     | StopAsked
+    | Released
+    | TransferFailed
+    | CallbackSet
+    | CallbackRefused
 )

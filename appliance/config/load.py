@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from appliance.calls.campaign import Campaign
-from appliance.config.settings import Settings
+from appliance.config.settings import DialerKind, Settings
 from appliance.errors import ConfigError
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -59,7 +59,20 @@ def load_all(path: Path, engines: Mapping[str, Collection[str]]) -> Loaded:
             campaign = load_campaign(_beside(path, Path(named)))
         except ConfigError as error:
             errors.append(error)
+    if settings is not None and campaign is not None and (missing := _without_status(settings, campaign)):
+        errors.append(ConfigError(str(path), missing, hint='such as [dialer.dispositions] completed = "SALE"'))
     return Loaded(settings, campaign, errors)
+
+
+def _without_status(settings: Settings, campaign: Campaign) -> list[str]:
+    """A problem for every outcome that the dialer would not be told: a call without a status makes its statistics wrong."""
+    if settings.dialer.kind is not DialerKind.VICIDIAL:
+        return []
+    return [
+        f"dialer.dispositions.{outcome.id}: is missing, the campaign can end a call with it"
+        for outcome in campaign.outcomes
+        if settings.dialer.status_of(outcome.id) is None
+    ]
 
 
 def _unknown_engines(data: dict[str, Any], engines: Mapping[str, Collection[str]], problems: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from appliance.api.verdict import Level, Verdict, judged
-from appliance.api.wire import EngineHealth, Media, Registration, RegistrationState, Status, StoreHealth
+from appliance.api.wire import DialerHealth, EngineHealth, Media, Registration, RegistrationState, Status, StoreHealth
 
 GOOD = Status(
     version="1.0",
@@ -62,3 +62,24 @@ def test_the_worst_comes_first_and_decides() -> None:
 
 def test_a_store_that_cannot_write_is_a_warning() -> None:
     assert changed(store=StoreHealth(False, "disk full")).level is Level.WARNING
+
+
+@pytest.mark.parametrize(
+    ("dialer", "told"),
+    [
+        (DialerHealth("vicidial", reachable=False, detail="timed out"), "the dialer's API does not answer: timed out"),
+        (DialerHealth("vicidial", outbox=3, outbox_oldest_s=720.0), "the dialer is owed 3 entries, the oldest for 12 min"),
+        (DialerHealth("vicidial", outbox_parked=2), "2 entries of the outbox cannot be delivered: sidetone outbox"),
+        (DialerHealth("vicidial", mailbox=1), "1 customers left a message in the phone's voicemail box: they met nobody"),
+        (
+            DialerHealth("vicidial", reachable=False, locked=True, detail="BAD"),
+            "the dialer refuses our password, mend it, then: sidetone outbox retry (BAD)",
+        ),
+    ],
+)
+def test_what_the_dialer_misses_is_a_warning(dialer: DialerHealth, told: str) -> None:
+    assert changed(dialer=dialer) == Verdict(Level.WARNING, [told])
+
+
+def test_a_dialer_that_was_never_asked_is_no_problem() -> None:
+    assert changed(dialer=DialerHealth("vicidial", outbox=3, outbox_oldest_s=20.0)) == Verdict(Level.OK, [])

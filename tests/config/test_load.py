@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from appliance.config import load_campaign, load_settings
-from appliance.config.settings import Settings, Transport
+from appliance.config.load import load_all
+from appliance.config.settings import Queue, Settings, Transport, Vicidial
 from appliance.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -57,13 +59,75 @@ def test_the_example_loads_and_names_a_campaign_that_is_here_to_copy() -> None:
     assert load_campaign(CAMPAIGN).name
 
 
+OPTIONAL = re.compile(r"^# \[dialer\.(?:vicidial|queue)\]\n(?:# .*\n)+", re.MULTILINE)
+"""The example's sections that have no defaults as a whole."""
+
+
+def uncommented(text: str) -> str:
+    return re.sub(r"^# (\w+ += |\w+ = |\[)", r"\1", text, flags=re.MULTILINE)
+
+
 def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
-    uncommented = re.sub(r"^# (\w+ +=|\w+ =)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
-    shown = load_settings(write(tmp_path, uncommented))
-    assert shown == load_settings(write(tmp_path, EXAMPLE.read_text()))
+    text = EXAMPLE.read_text()
+    assert load_settings(write(tmp_path, uncommented(OPTIONAL.sub("", text)))) == load_settings(write(tmp_path, text))
     for name, section in Settings.model_fields.items():
         keys = getattr(section.annotation, "model_fields", {})
-        assert all(re.search(rf"^{key} +=|^{key} =", uncommented, re.MULTILINE) for key in keys), name
+        shown = uncommented(text)
+        assert all(re.search(rf"^{key} +=|^{key} =|^\[{name}\.{key}\]", shown, re.MULTILINE) for key in keys), name
+
+
+def test_the_examples_optional_sections_load_when_they_are_uncommented(tmp_path: Path) -> None:
+    text = uncommented(EXAMPLE.read_text()).replace('kind = "pbx"', 'kind = "vicidial"')
+    settings = load_settings(write(tmp_path, text))
+    assert settings.dialer.vicidial is not None
+    assert settings.dialer.queue is not None
+    shown = {match[0].splitlines()[0]: uncommented(match[0]) for match in OPTIONAL.finditer(EXAMPLE.read_text())}
+    for head, model in (("# [dialer.vicidial]", Vicidial), ("# [dialer.queue]", Queue)):
+        given = tomllib.loads(shown[head])["dialer"][head[len("# [dialer.") : -1]]
+        assert given.keys() == model.model_fields.keys()
+
+
+def test_a_dialer_needs_its_section(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, GOOD + '[dialer]\nkind = "vicidial"') == [
+        'dialer.vicidial: is missing, and dialer.kind = "vicidial" needs it'
+    ]
+
+
+VICIDIAL = """
+[dialer]
+kind = "vicidial"
+[dialer.vicidial]
+url = "http://192.0.2.10"
+user = "sidetone"
+password = "topsecret1"
+agent_user = "9001"
+campaign = "TESTCAMP"
+"""
+
+
+@pytest.mark.parametrize(
+    "url", ["http://u:topsecret1@192.0.2.10", "http://192.0.2.10/agc/api.php", "http://192.0.2.10/?pass=x"]
+)
+def test_an_api_address_is_the_dialers_name_alone(tmp_path: Path, url: str) -> None:
+    (problem,) = problems_of(tmp_path, GOOD + VICIDIAL.replace("http://192.0.2.10", url))
+    assert problem.startswith("dialer.vicidial.url: ")
+    assert "topsecret1" not in problem
+
+
+@pytest.mark.parametrize("status", ["", "TOOLONG", "A B", "A|B"])
+def test_a_status_that_the_dialer_would_cut_or_misread_is_refused(tmp_path: Path, status: str) -> None:
+    (problem,) = problems_of(tmp_path, GOOD + VICIDIAL + f'[dialer.dispositions]\ncompleted = "{status}"\n')
+    assert problem.startswith("dialer.dispositions.completed: ")
+
+
+def test_an_outcome_without_a_status_is_refused(tmp_path: Path) -> None:
+    campaign = CAMPAIGN.read_text() + '\n[[outcomes]]\nid = "moved_away"\nclosing = "Goodbye."\n'
+    (tmp_path / "c.toml").write_text(campaign)
+    path = write(tmp_path, GOOD + VICIDIAL)
+    (error,) = load_all(path, {}).errors
+    assert error.problems == ["dialer.dispositions.moved_away: is missing, the campaign can end a call with it"]
+    path.write_text(path.read_text() + '[dialer.dispositions]\nmoved_away = "MOVED"\n')
+    assert load_all(path, {}).errors == []
 
 
 def test_every_problem_is_reported_at_once_with_its_key(tmp_path: Path) -> None:

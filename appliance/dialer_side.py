@@ -1,0 +1,228 @@
+"""The daemon's side of the dialer: which one it is, what the desk says of it, how many calls it is asked for."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import assert_never
+
+import msgspec
+
+from appliance.api import wire as api
+from appliance.calls import effects, events
+from appliance.calls.campaign import Campaign
+from appliance.calls.events import AnyEvent
+from appliance.calls.governor import Governor, Load
+from appliance.calls.switchboard import Switchboard
+from appliance.config.settings import Dialer as DialerSettings
+from appliance.config.settings import DialerKind, Settings
+from appliance.dialers.desk import Desk
+from appliance.dialers.messages import Alarm, Correlated, DeskHealth, FromDesk, ReferWanted
+from appliance.dialers.pbx import PbxDialer
+from appliance.dialers.protocol import Dialer
+from appliance.dialers.queue import QueueDialer
+from appliance.dialers.vicidial.correlation import dialer_call
+from appliance.dialers.vicidial.dialer import VicidialDialer
+from appliance.sip.endpoint import SipEndpoint
+from appliance.sip.registration import State
+from appliance.store.outbox import OutboxStore, outbox_path
+from appliance.store.store import Store
+
+log = logging.getLogger("sidetone")
+
+PAUSE_S = 20.0
+"""A paused remote agent is sent calls for another 16 s; who stops taking them earlier sends them into the mailbox."""
+GAPS = 40  # the latest turns' response gaps are what the caller waits for now
+STOP_S = 5.0
+
+
+def dialer_of(settings: Settings) -> Dialer:
+    """The dialer that the settings name."""
+    choice = settings.dialer
+    match choice.kind:
+        case DialerKind.VICIDIAL:
+            assert choice.vicidial is not None  # the settings say so
+            return VicidialDialer(choice.vicidial, lines=settings.capacity.lines, shadow=choice.shadow)
+        case DialerKind.QUEUE:
+            assert choice.queue is not None
+            return QueueDialer(choice.queue, settings.sip, choice.transfer_to)
+        case DialerKind.PBX:
+            return PbxDialer(choice.transfer_to)
+        case _:
+            assert_never(choice.kind)
+
+
+class DialerSide:
+    """For the loop's thread, except `posted`, which the desk's thread calls to have `told` called on the loop's."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        campaign: Campaign,
+        *,
+        sip: SipEndpoint,
+        store: Store,
+        switchboard: Switchboard,
+        happened: Callable[[AnyEvent], None],
+        publish: Callable[[api.Change], None],
+        posted: Callable[[FromDesk], None],
+    ) -> None:
+        self._settings: DialerSettings = settings.dialer
+        self._capacity = settings.capacity
+        self._path = outbox_path(settings.paths)
+        self._paused_mark = settings.paths.state / "paused"
+        self._sip = sip
+        self._store = store
+        self._switchboard = switchboard
+        self._happened = happened
+        self._publish = publish
+        self._posted = posted
+        self._campaign = campaign
+        self._dialer = dialer_of(settings)
+        self._desk: Desk | None = None
+        self._governor = Governor(settings.capacity.least, settings.capacity.lines)
+        self._gaps_ms: deque[float] = deque(maxlen=GAPS)
+        self._late_before = 0
+        self._mailbox = 0
+        self._registered_once = False
+        self._away = False
+
+    # Beginning and end -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Raises StoreError when the outbox cannot be opened."""
+        outbox = OutboxStore(self._path)
+        self._desk = Desk(self._dialer, outbox, self._settings, self._campaign, self._posted)
+        self._desk.start()
+        self._switchboard.can_transfer = self._desk.can_transfer
+        crashed = [ref for name in self._store.recovered_names if (ref := dialer_call((name,))) is not None]
+        if crashed:
+            log.warning("an earlier run died with %d of the dialer's calls up: their customers are being rescued", len(crashed))
+            self._desk.recover(crashed)
+
+    def stop(self) -> None:
+        if self._desk is not None:
+            self._desk.stop(STOP_S)
+
+    @property
+    def desk(self) -> Desk:
+        assert self._desk is not None, "not started"
+        return self._desk
+
+    def pause(self) -> float:
+        """Ask for no more calls. Returns for how long some will come all the same, seconds."""
+        if self._settings.kind is DialerKind.PBX or self._settings.shadow or not self._manages_lines:
+            return 0.0
+        self._paused_mark.touch()
+        self.desk.ask_lines(0)
+        return PAUSE_S if self._settings.kind is DialerKind.VICIDIAL else 0.0
+
+    @property
+    def _manages_lines(self) -> bool:
+        return self._settings.vicidial is None or self._settings.vicidial.manage_lines
+
+    # Calls -----------------------------------------------------------------------------------------------------------
+
+    def arrived(self, incoming: events.Incoming) -> None:
+        ref = self.desk.arrived(incoming)
+        if ref is not None:
+            self._store.correlated(incoming.call, ref.call_id, ref.lead_id)
+
+    def perform(self, effect: effects.Release | effects.Transfer | effects.OptOut | effects.BookCallback) -> None:
+        if isinstance(effect, effects.OptOut):
+            self._store.note(effects.Note(effect.call, "opt_out", {"at_s": effect.at_s}))
+        self.desk.perform(effect)
+
+    def concluded(self, effect: effects.Concluded) -> None:
+        outcome = "transferred" if effect.transferred else effect.outcome
+        self._store.disposed(effect.call, self._settings.status_of(outcome) or "")
+        self.desk.concluded(effect)
+
+    def turn(self, effect: effects.TurnTaken) -> None:
+        if effect.gap_ms is not None:
+            self._gaps_ms.append(effect.gap_ms)
+
+    def refused(self, ids: tuple[str, ...]) -> None:
+        self.desk.refused(ids)
+
+    def mailbox_changed(self, new: int) -> None:
+        """The dialer said how many messages the phone's mailbox has."""
+        more, self._mailbox = new > self._mailbox, new
+        if more:
+            self.desk.voicemail(new)
+        self._publish(api.DialerChanged(self.health()))
+
+    def registration(self, state: State) -> None:
+        match state:
+            case State.REGISTERED if not self._registered_once:
+                self._registered_once = True
+                self._begin_work()
+            case State.REGISTERED if self._away:
+                self._away = False
+                self.desk.look_for_stranded()
+            case State.LOST:
+                self._away = True
+                self.desk.look_for_stranded()
+            case _:
+                pass
+
+    def _begin_work(self) -> None:
+        """A pause of ours is over; one that an operator made stays."""
+        if not self._manages_lines:
+            return
+        self.desk.ask_lines(self._governor.lines, resume=self._paused_mark.exists())
+        self._paused_mark.unlink(missing_ok=True)
+
+    # From the desk ---------------------------------------------------------------------------------------------------
+
+    def told(self, message: FromDesk) -> None:
+        match message:
+            case events.Released() | events.TransferFailed() | events.CallbackSet() | events.CallbackRefused():
+                self._happened(message)
+            case Correlated(call=call, ref=ref):
+                self._store.correlated(call, ref.call_id, ref.lead_id)
+            case ReferWanted(call=call, refer_to=refer_to):
+                self._sip.transfer(call, refer_to)
+            case Alarm(kind=kind, message=text):
+                self.alarm(kind, text)
+            case DeskHealth():
+                self._publish(api.DialerChanged(self.health()))
+            case _:
+                assert_never(message)
+
+    def alarm(self, kind: str, text: str) -> None:
+        """One named event, one line, one row."""
+        log.warning("%s: %s", kind, text)
+        self._store.event(kind, {"detail": text})
+        self._publish(api.Alarm(kind, text, datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")))
+
+    def health(self) -> api.DialerHealth:
+        desk = self._desk.health if self._desk is not None else DeskHealth()
+        return api.DialerHealth(
+            kind=self._settings.kind.value, shadow=self._settings.shadow, mailbox=self._mailbox, **msgspec.structs.asdict(desk)
+        )
+
+    # Capacity --------------------------------------------------------------------------------------------------------
+
+    def govern(self, path_p99_ms: float, late_frames: int, calls: int, now: float) -> None:
+        """Once a second: as many calls as the machine really keeps up with."""
+        late, self._late_before = late_frames - self._late_before, late_frames
+        gaps = sorted(self._gaps_ms)
+        load = Load(
+            path_p99_ms=path_p99_ms,
+            late_share=min(1.0, late / max(1, 50 * calls)),
+            gap_p95_ms=gaps[int(0.95 * (len(gaps) - 1))] if gaps else 0.0,
+            cpu_share=os.getloadavg()[0] / (os.cpu_count() or 1),
+            calls=calls,
+        )
+        lines = self._governor.observe(load, now)
+        if lines is None or self._switchboard.draining:
+            return
+        log.info("capacity: %d calls at once", lines)
+        self._store.event("capacity", {"lines": lines, **msgspec.structs.asdict(load)})
+        self._switchboard.set_lines(lines)
+        if self._manages_lines:
+            self.desk.ask_lines(lines)

@@ -1,0 +1,1 @@
+"""The dialers a box can work for, behind one Protocol: `protocol.py`. One folder or file each."""
