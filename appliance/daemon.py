@@ -305,14 +305,9 @@ class Daemon:
                 self._dialer.perform(effect)
             case effects.Note():
                 self._store.note(effect)
+                self._dialer.note(effect)
             case effects.TurnTaken():
-                self._store.turn(effect)
-                self._dialer.turn(effect)
-                self._api.publish(
-                    api.TurnHappened(
-                        call, effect.who.value, effect.text, effect.start_s, effect.end_s, effect.gap_ms, effect.cut
-                    )
-                )
+                self._turn_taken(effect)
             case effects.Concluded():
                 self._concluded(effect)
             case _:
@@ -320,8 +315,17 @@ class Daemon:
 
     def _govern(self) -> None:
         now = self._loop.time()
-        self._dialer.govern(self._media.path.report().p99_ms, self._sip.clock.late_frames, len(self._media.legs), now)
+        self._dialer.govern(self._media.lately().p99_ms, self._sip.clock.late_frames, len(self._media.legs), now)
         self._loop.call_later(GOVERN_S, self._govern)
+
+    def _turn_taken(self, effect: effects.TurnTaken) -> None:
+        self._store.turn(effect)
+        self._dialer.turn(effect)
+        self._api.publish(
+            api.TurnHappened(
+                effect.call, effect.who.value, effect.text, effect.start_s, effect.end_s, effect.gap_ms, effect.cut
+            )
+        )
 
     # The engines -----------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,17 +15,15 @@ from appliance.api import wire as api
 from appliance.calls import effects, events
 from appliance.calls.campaign import Campaign
 from appliance.calls.events import AnyEvent
-from appliance.calls.governor import Governor, Load
+from appliance.calls.governor import GAP_SETTLES_S, Governor, Load
 from appliance.calls.switchboard import Switchboard
 from appliance.config.settings import Dialer as DialerSettings
 from appliance.config.settings import DialerKind, Settings
+from appliance.dialers.choice import dialer_of
 from appliance.dialers.desk import Desk
 from appliance.dialers.messages import Alarm, Correlated, DeskHealth, FromDesk, ReferWanted
-from appliance.dialers.pbx import PbxDialer
-from appliance.dialers.protocol import Dialer
-from appliance.dialers.queue import QueueDialer
 from appliance.dialers.vicidial.correlation import dialer_call
-from appliance.dialers.vicidial.dialer import VicidialDialer
+from appliance.machine import CpuShare
 from appliance.sip.endpoint import SipEndpoint
 from appliance.sip.registration import State
 from appliance.store.outbox import OutboxStore, outbox_path
@@ -35,24 +33,7 @@ log = logging.getLogger("sidetone")
 
 PAUSE_S = 20.0
 """A paused remote agent is sent calls for another 16 s; who stops taking them earlier sends them into the mailbox."""
-GAPS = 40  # the latest turns' response gaps are what the caller waits for now
 STOP_S = 5.0
-
-
-def dialer_of(settings: Settings) -> Dialer:
-    """The dialer that the settings name."""
-    choice = settings.dialer
-    match choice.kind:
-        case DialerKind.VICIDIAL:
-            assert choice.vicidial is not None  # the settings say so
-            return VicidialDialer(choice.vicidial, lines=settings.capacity.lines, shadow=choice.shadow)
-        case DialerKind.QUEUE:
-            assert choice.queue is not None
-            return QueueDialer(choice.queue, settings.sip, choice.transfer_to)
-        case DialerKind.PBX:
-            return PbxDialer(choice.transfer_to)
-        case _:
-            assert_never(choice.kind)
 
 
 class DialerSide:
@@ -83,8 +64,11 @@ class DialerSide:
         self._campaign = campaign
         self._dialer = dialer_of(settings)
         self._desk: Desk | None = None
+        self._outbox: OutboxStore | None = None
         self._governor = Governor(settings.capacity.least, settings.capacity.lines)
-        self._gaps_ms: deque[float] = deque(maxlen=GAPS)
+        self._cpu = CpuShare()
+        self._held_ms: dict[str, float] = {}  # by call: the silence that its last turn was waited for on purpose
+        self._replies: deque[tuple[float, float]] = deque(maxlen=1000)  # when, and how long after that silence
         self._late_before = 0
         self._mailbox = 0
         self._registered_once = False
@@ -94,8 +78,8 @@ class DialerSide:
 
     def start(self) -> None:
         """Raises StoreError when the outbox cannot be opened."""
-        outbox = OutboxStore(self._path)
-        self._desk = Desk(self._dialer, outbox, self._settings, self._campaign, self._posted)
+        self._outbox = OutboxStore(self._path)
+        self._desk = Desk(self._dialer, self._outbox, self._settings, self._campaign, self._posted)
         self._desk.start()
         self._switchboard.can_transfer = self._desk.can_transfer
         crashed = [ref for name in self._store.recovered_names if (ref := dialer_call((name,))) is not None]
@@ -106,6 +90,8 @@ class DialerSide:
     def stop(self) -> None:
         if self._desk is not None:
             self._desk.stop(STOP_S)
+        if self._outbox is not None:
+            self._outbox.close()
 
     @property
     def desk(self) -> Desk:
@@ -138,12 +124,19 @@ class DialerSide:
 
     def concluded(self, effect: effects.Concluded) -> None:
         outcome = "transferred" if effect.transferred else effect.outcome
+        self._held_ms.pop(effect.call, None)
         self._store.disposed(effect.call, self._settings.status_of(outcome) or "")
         self.desk.concluded(effect)
 
+    def note(self, effect: effects.Note) -> None:
+        """Silence that a turn was waited for on purpose says nothing of the machine."""
+        silence_s = effect.data.get("silence_s")
+        if effect.kind == "end_of_turn" and isinstance(silence_s, float):
+            self._held_ms[effect.call] = 1000 * silence_s
+
     def turn(self, effect: effects.TurnTaken) -> None:
-        if effect.gap_ms is not None:
-            self._gaps_ms.append(effect.gap_ms)
+        if effect.gap_ms is not None and (held_ms := self._held_ms.pop(effect.call, None)) is not None:
+            self._replies.append((time.monotonic(), max(0.0, effect.gap_ms - held_ms)))
 
     def refused(self, ids: tuple[str, ...]) -> None:
         self.desk.refused(ids)
@@ -210,12 +203,12 @@ class DialerSide:
     def govern(self, path_p99_ms: float, late_frames: int, calls: int, now: float) -> None:
         """Once a second: as many calls as the machine really keeps up with."""
         late, self._late_before = late_frames - self._late_before, late_frames
-        gaps = sorted(self._gaps_ms)
+        gaps = sorted(gap_ms for at, gap_ms in self._replies if now - at <= GAP_SETTLES_S)
         load = Load(
             path_p99_ms=path_p99_ms,
             late_share=min(1.0, late / max(1, 50 * calls)),
-            gap_p95_ms=gaps[int(0.95 * (len(gaps) - 1))] if gaps else 0.0,
-            cpu_share=os.getloadavg()[0] / (os.cpu_count() or 1),
+            gap_p95_ms=gaps[int(0.95 * (len(gaps) - 1))] if gaps else None,
+            cpu_share=self._cpu.since_last(),
             calls=calls,
         )
         lines = self._governor.observe(load, now)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from appliance.audio.levels import level_dbov
-from appliance.audio.tick import Lateness, TickClock
+from appliance.audio.tick import Lateness, LatenessReport, TickClock
 from appliance.calls import events
 from appliance.calls.events import AnyEvent
 from appliance.engines.wire import Audio, Frames, Rows
@@ -31,6 +31,7 @@ class MediaLoop:
     ) -> None:
         self.legs: dict[str, Leg] = {}
         self.path = Lateness()
+        self._path_lately = Lateness()
         self.unanswered_ticks = 0
         self._beat_at = beat_at
         self._send = send
@@ -67,13 +68,20 @@ class MediaLoop:
         came_at, moments = asked
         for row, (call, at_samples, outbound_dbov) in zip(answer.rows, moments, strict=True):
             self._happened(events.Heard(call, at_samples, row.speech, row.level_dbov, outbound_dbov, row.text))
-        self.path.add(self._loop.time() - came_at)
+        with_us_s = self._loop.time() - came_at
+        self.path.add(with_us_s)
+        self._path_lately.add(with_us_s)
 
     def audio(self, piece: Audio) -> None:
         """A piece of a clause from the voice."""
         leg = self.legs.get(piece.call)
         for event in leg.audio(piece) if leg is not None else []:
             self._happened(event)
+
+    def lately(self) -> LatenessReport:
+        """`path` since the last time that this was asked."""
+        lately, self._path_lately = self._path_lately, Lateness()
+        return lately.report()
 
     def remove(self, call: str) -> None:
         """The call is over; what it counted is kept."""

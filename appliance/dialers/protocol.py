@@ -43,6 +43,10 @@ class Control(enum.Enum):
     FAILED = "failed"  # not possible now; `Controlled.detail` says why, without secrets
 
 
+ALREADY_SO = "already"
+"""`Controlled.detail` of a DONE that changed nothing, where the dialer says so."""
+
+
 class Controlled(msgspec.Struct, frozen=True):
     how: Control
     detail: str = ""

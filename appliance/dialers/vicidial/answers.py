@@ -28,11 +28,15 @@ _OFFSET_MOST_H = 14.0
 
 
 class Version(msgspec.Struct, frozen=True):
-    """`build` is yymmdd-HHMM, so two compare as text; `utc_offset_h` is the dialer's zone now, None from old builds."""
+    """`build` is yymmdd-HHMM, so two compare as text; `utc_offset_h` is the dialer's zone now, None from old builds.
+
+    `epoch_s` is its clock, seconds since 1970, None where it does not say.
+    """
 
     version: str
     build: str
     utc_offset_h: float | None = None
+    epoch_s: int | None = None
 
 
 class AgentStatus(msgspec.Struct, frozen=True):
@@ -78,7 +82,9 @@ def version(reply: Reply) -> Version | None:
     said = {name.strip(): value.strip() for name, _, value in (part.partition(":") for part in reply.rows[0])}
     if not said.get("VERSION") or not _BUILD.fullmatch(said.get("BUILD", "")):
         return None
-    return Version(said["VERSION"][:40], said["BUILD"], offset_h(said.get("TZNOW", "")))
+    epoch = said.get("EPOCH", "")
+    epoch_s = int(epoch) if re.fullmatch(r"[0-9]{9,11}", epoch) else None
+    return Version(said["VERSION"][:40], said["BUILD"], offset_h(said.get("TZNOW", "")), epoch_s)
 
 
 def offset_h(text: str) -> float | None:
@@ -94,7 +100,8 @@ def agent_status(reply: Reply, user: str) -> AgentStatus | None:
     row = _only_row(reply, _STATUS, free="full_name")
     if row is None:
         return None
-    return AgentStatus(user, row["status"], row["callerid"], row["real_time_sub_status"], row["phone_number"])
+    call_id = row.get("callerid") or row.get("call_id", "")
+    return AgentStatus(user, row.get("status", ""), call_id, row.get("real_time_sub_status", ""), row.get("phone_number", ""))
 
 
 def agents(reply: Reply) -> list[Agent] | None:
@@ -105,20 +112,22 @@ def agents(reply: Reply) -> list[Agent] | None:
     found = [fitted for row in rows if (fitted := _fit(names, row, "full_name")) is not None]
     if rows and not found:
         return None
-    return [Agent(row["user"], row["status"], row["callerid"], row.get("sub_status", "")) for row in found]
+    return [
+        Agent(row.get("user", ""), row.get("status", ""), row.get("callerid", ""), row.get("sub_status", "")) for row in found
+    ]
 
 
 def lead(reply: Reply, lead_id: int) -> dict[str, str] | None:
     """All fields by their names, custom ones too. None unless the row is of `lead_id`."""
     row = _only_row(reply, _LEAD, free="comments")
-    return row if row is not None and row["lead_id"] == str(lead_id) else None
+    return row if row is not None and row.get("lead_id") == str(lead_id) else None
 
 
 def call_info(reply: Reply, call_id: str) -> CallInfo | None:
     row = _only_row(reply, _CALL, free="")
-    if row is None or row["call_id"] != call_id:
+    if row is None or row.get("call_id") != call_id:
         return None
-    return CallInfo(call_id, row["campaign_id"], row["status"], row["user"])
+    return CallInfo(call_id, row.get("campaign_id", ""), row.get("status", ""), row.get("user", ""))
 
 
 def callbacks(reply: Reply, lead_id: int) -> list[CallbackInfo] | None:
@@ -126,8 +135,10 @@ def callbacks(reply: Reply, lead_id: int) -> list[CallbackInfo] | None:
         return None
     names, rows = _table(reply.rows, _CALLBACK)
     found = [fitted for row in rows if (fitted := _fit(names, row, "comments")) is not None]
-    mine = [row for row in found if row["lead_id"] == str(lead_id)]
-    return [CallbackInfo(row["callback_date"], row["campaign_id"], row["callback_status"]) for row in mine] or None
+    mine = [row for row in found if row.get("lead_id") == str(lead_id)]
+    return [
+        CallbackInfo(row.get("callback_date", ""), row.get("campaign_id", ""), row.get("callback_status", "")) for row in mine
+    ] or None
 
 
 def _only_row(reply: Reply, known: list[str], free: str) -> dict[str, str] | None:
@@ -141,7 +152,7 @@ def _only_row(reply: Reply, known: list[str], free: str) -> dict[str, str] | Non
 def _table(rows: tuple[tuple[str, ...], ...], known: list[str]) -> tuple[list[str], tuple[tuple[str, ...], ...]]:
     """Names of the columns, and the rows. The header counts where it is sent: the columns' order differs by build."""
     first = [name.strip() for name in rows[0]]
-    if set(known[:3]) <= set(first):
+    if 2 * len(set(known) & set(first)) > len(known):
         return first, rows[1:]
     return known, rows
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import enum
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from urllib.parse import quote, quote_plus
 
 import msgspec
 
 _LINE = re.compile(r"(SUCCESS|NOTICE|ERROR):[ \t]*(.*)")
-_REASON = re.compile(r"(.*?)(?:[ \t]+-(?:[ \t]+|$)|:[ \t]*\|?(?=[ \t|]|$)|:[ \t]*\||:[ \t]+|$)(.*)")
+_REASON = re.compile(r"(.*?)(?:[ \t]+-(?:[ \t]+|$)|:[ \t]*\|?|$)(.*)")
 _ECHO = re.compile(r"((?:Invalid Username/Password|Login incorrect[^|:\n-]*)[ \t]*[:-])[^\n]*", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 _FILTERED = (re.compile(r"[^-_0-9A-Za-z]"), re.compile(r"['\"\\; ]"))
@@ -81,21 +81,22 @@ class Reply(msgspec.Struct, frozen=True):
         return None
 
 
-def parse(text: str, function: str, secrets: Iterable[str] = ()) -> Reply:
+def parse(text: str, function: str, secrets: Collection[str] = ()) -> Reply:
     """Read the answer to `function`. Never raises; what cannot be understood is rows that fit nothing."""
     body = text.replace("\r", "").replace("\x00", "").strip()
     if not body:
         return Reply(Shape.EMPTY, "an empty answer")
-    lines = tuple(_line(*found.groups(), function, secrets) for row in body.split("\n") if (found := _LINE.match(row)))
+    lines = tuple(_line(found[1], found[2], function, secrets) for row in body.split("\n") if (found := _LINE.match(row)))
     if lines:
-        return Reply(Shape.LINES, "; ".join(dict.fromkeys(line.reason for line in lines))[: 2 * _LONGEST_REASON], lines)
+        told = "; ".join(dict.fromkeys(line.reason for line in lines))[: 2 * _LONGEST_REASON]
+        return Reply(Shape.LINES, redacted(told, secrets), lines)
     if body.startswith("<") or re.search(r"<(html|body|br)\b", body, re.IGNORECASE):
         title = _TITLE.search(body)
         return Reply(Shape.PAGE, f"a web page: {_readable(title[1], secrets)}" if title else "a web page")
     return Reply(Shape.ROWS, "data", rows=tuple(tuple(row.split("|")) for row in body.split("\n") if row.strip()))
 
 
-def redacted(text: str, secrets: Iterable[str]) -> str:
+def redacted(text: str, secrets: Collection[str]) -> str:
     """`text` without `secrets` in any form that VICIdial or a URL gives them, nor the line in which it echoes a login."""
     forms = {form for secret in secrets if secret for form in _forms(secret)}
     used = set("".join(forms))
@@ -117,7 +118,7 @@ def _forms(secret: str) -> set[str]:
     return {secret, html.escape(secret), *escaped, *filtered}
 
 
-def _line(word: str, rest: str, function: str, secrets: Iterable[str]) -> Line:
+def _line(word: str, rest: str, function: str, secrets: Collection[str]) -> Line:
     found = _REASON.fullmatch(rest)
     reason, data = (found[1], found[2]) if found else (rest, "")
     fields = tuple(data.split("|")) if data else ()
@@ -130,7 +131,7 @@ def _line(word: str, rest: str, function: str, secrets: Iterable[str]) -> Line:
 
 def _refusal(line: Line) -> Refusal | None:
     reason = line.reason.lower()
-    if reason.startswith(("invalid username/password", "login incorrect")):
+    if reason.startswith(("invalid user", "login inc")):  # cut off, too: it must not be tried again
         code = line.fields[0] if line.fields else "BAD"
         # GOOD: the password is right, the user is not allowed to use this API.
         return {"GOOD": Refusal.PERMISSION, "LOCK": Refusal.LOCKED}.get(code, Refusal.PASSWORD)
@@ -151,7 +152,7 @@ _PHRASES = {
 }
 
 
-def _readable(text: str, secrets: Iterable[str]) -> str:
+def _readable(text: str, secrets: Collection[str]) -> str:
     """One short line for a log: no control characters, no secret."""
     plain = "".join(c if c.isprintable() else " " for c in redacted(text, secrets))
     return redacted(" ".join(plain.split())[:_LONGEST_REASON], secrets)
