@@ -36,7 +36,8 @@ from appliance.errors import BackendError
 from appliance.leg import Leg
 from appliance.media_loop import MediaLoop
 from appliance.owed import Owed
-from appliance.sip.endpoint import InviteRefused, MailboxChanged, Referred, SipEndpoint
+from appliance.sip.endpoint import InviteRefused, MailboxChanged, SipEndpoint
+from appliance.sip.refer import Referred
 from appliance.sip.registration import RegistrationChanged, State
 from appliance.store.recordings import Filed
 from appliance.store.store import Store

@@ -177,8 +177,8 @@ class DialerSide:
                 self._happened(message)
             case Correlated(call=call, ref=ref):
                 self._store.correlated(call, ref.call_id, ref.lead_id)
-            case ReferWanted(call=call, refer_to=refer_to):
-                self._sip.transfer(call, refer_to)
+            case ReferWanted(call=call, refer_to=refer_to, context=context):
+                self._sip.transfer(call, refer_to, context=context)
             case Alarm(kind=kind, message=text):
                 self.alarm(kind, text)
             case DeskHealth():

@@ -113,7 +113,7 @@ class Desk:
 
     def referred(self, call: str, accepted: bool) -> None:
         """What came of `ReferWanted`."""
-        self._post(events.Released(call, False) if accepted else events.TransferFailed(call, False))
+        self._post(events.Released(call, True) if accepted else events.TransferFailed(call, False))
 
     def concluded(self, effect: effects.Concluded) -> None:
         """The call is over: from now on it is only paperwork."""
@@ -274,7 +274,8 @@ class Desk:
                     self._owe_settle(call.ref, self._status("transferred"), transferred=True)
                 self._post(events.Released(effect.call, True))
             case Control.REFER:
-                self._post(ReferWanted(effect.call, done.refer_to))
+                context = self._summary(call, effect.outcome, effect.slots, effect.where)
+                self._post(ReferWanted(effect.call, done.refer_to, context))
             case Control.LEG | Control.FAILED:
                 log.warning("%s: not transferred: %s", effect.call, done.detail or "this dialer cannot")
                 self._post(events.TransferFailed(effect.call, done.detail == "nobody"))

@@ -17,10 +17,12 @@ class Correlated(msgspec.Struct, frozen=True):
 
 
 class ReferWanted(msgspec.Struct, frozen=True):
-    """This dialer transfers by REFER: send one, and tell `Desk.referred` what came of it."""
+    """This dialer transfers by REFER: send one, with `context` for whoever takes the call (at most 255 bytes), and tell
+    `Desk.referred` what came of it."""
 
     call: str
     refer_to: str
+    context: str
 
 
 class Alarm(msgspec.Struct, frozen=True):

@@ -35,20 +35,26 @@ class PbxDialer:
     async def release(self, call: DialerCall, status: str) -> Controlled:
         return Controlled(Control.LEG)
 
-    async def transfer(self, call: DialerCall | None, to: str, status: str) -> Controlled:
+    async def transfer(self, call: DialerCall | None, to: str, status: str, *, anybody: bool = False) -> Controlled:
         target = to or self._transfer_to
         if not target:
             return Controlled(Control.FAILED, "dialer.transfer_to is not set")
         return Controlled(Control.REFER, refer_to=target)
 
+    async def rescue(self, call: DialerCall, status: str) -> Controlled:
+        return Controlled(Control.LEG)
+
     async def deliver(self, entry: Entry) -> Delivered:
         return Delivered(Delivery.DONE, "this PBX keeps no such thing")
 
-    async def capacity(self, lines: int) -> Controlled:
+    async def capacity(self, lines: int, *, resume: bool = False) -> Controlled:
         return Controlled(Control.LEG)
 
     async def stranded(self, ours: frozenset[str]) -> list[DialerCall]:
         return []
+
+    def unlock(self) -> None:
+        """There is no password."""
 
     async def close(self) -> None:
         """Nothing was opened."""

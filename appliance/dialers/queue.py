@@ -54,8 +54,18 @@ class QueueDialer(PbxDialer):
     def health(self) -> Health:
         return self._health
 
-    async def capacity(self, lines: int) -> Controlled:
-        """Over 0: be a member that gets calls. 0: stay a member, paused. The queue does not count lines."""
+    def unlock(self) -> None:
+        """An operator says that the secret is right now: try again."""
+        if self._health.locked:
+            self._health = Health()
+            if self._keeping is not None:
+                self._keeping = asyncio.get_running_loop().create_task(self._keep())
+
+    async def capacity(self, lines: int, *, resume: bool = False) -> Controlled:
+        """Over 0: be a member that gets calls. 0: stay a member, paused. The queue does not count lines.
+
+        An operator's pause stays without `resume` too: ours is told apart from theirs.
+        """
         self._paused = lines == 0
         if self._keeping is None:
             self._keeping = asyncio.get_running_loop().create_task(self._keep())
