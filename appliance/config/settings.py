@@ -131,6 +131,12 @@ class Callbacks(_Section):
     days: list[Day] = Field(default_factory=lambda: list[Day](["mon", "tue", "wed", "thu", "fri", "sat"]), min_length=1)
     furthest_days: int = Field(default=30, ge=1, le=365)
 
+    @model_validator(mode="after")
+    def _leaves_some_time(self) -> Callbacks:
+        if self.earliest >= self.latest:
+            raise ValueError("dialer.callbacks.latest: must be later than dialer.callbacks.earliest")
+        return self
+
 
 class Dialer(_Section):
     """Which dialer the box works for. `shadow`: listen and decide, say nothing and write nothing.

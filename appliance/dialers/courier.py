@@ -27,7 +27,8 @@ STOPPING_S = 0.02
 class Pace(msgspec.Struct, frozen=True):
     """A failed entry is tried again after `first_s`, then twice that, up to `most_s`, each less up to a half by chance.
 
-    `probe_s`: how long a dialer that is away is left alone at most. `attempt_s`: the longest request.
+    `probe_s`: how long a dialer that is away is left alone at most, whatever its entries wait for. `attempt_s`: the
+    longest request.
     """
 
     first_s: float = 1.0
@@ -69,9 +70,11 @@ class OutboxStorage(Protocol):
 # Decisions -----------------------------------------------------------------------------------------------------------
 
 
-def ready_at(entry: Entry, now: float) -> float:
-    """When it may be tried, seconds since 1970."""
-    return entry.not_before if entry.not_before - now <= MAX_AHEAD_S else now
+def ready_at(entry: Entry, now: float, away: bool = False) -> float:
+    """When it may be tried, seconds since 1970. While the dialer is `away`, whatever was tried looks for it."""
+    if (away and entry.attempts) or entry.not_before - now > MAX_AHEAD_S:
+        return min(entry.not_before, now)
+    return entry.not_before
 
 
 def again_s(attempts: int, chance: float, pace: Pace) -> float:
@@ -80,15 +83,15 @@ def again_s(attempts: int, chance: float, pace: Pace) -> float:
     return min(pace.most_s, pace.first_s * float(2**doublings)) * (1 - chance / 2)
 
 
-def chosen(heads: Collection[Entry], busy: Collection[int], now: float, room: int) -> list[Entry]:
+def chosen(heads: Collection[Entry], busy: Collection[int], now: float, room: int, away: bool = False) -> list[Entry]:
     """What to send now: whose time has come, of leads for which nothing is under way, the least tried first."""
-    ready = [entry for entry in heads if entry.lead_id not in busy and ready_at(entry, now) <= now]
+    ready = [entry for entry in heads if entry.lead_id not in busy and ready_at(entry, now, away) <= now]
     return sorted(ready, key=lambda entry: (entry.attempts, entry.id))[: max(0, room)]
 
 
-def pause_s(heads: Collection[Entry], busy: Collection[int], now: float, quiet_until: float) -> float:
+def pause_s(heads: Collection[Entry], busy: Collection[int], now: float, quiet_until: float, away: bool = False) -> float:
     """How long nothing will have to be sent, if nothing happens; at most LOOK_S."""
-    times = [ready_at(entry, now) for entry in heads if entry.lead_id not in busy]
+    times = [ready_at(entry, now, away) for entry in heads if entry.lead_id not in busy]
     return min(LOOK_S, max(min(times), quiet_until) - now) if times else LOOK_S
 
 
@@ -242,11 +245,11 @@ class Courier:
         heads = self._outbox.heads()
         if now >= self._quiet_until or self._quiet_until - now > self._pace.probe_s:
             room = (1 if self._is_away else AT_ONCE) - len(self._running)
-            for entry in chosen(heads, self._running, now, room):
+            for entry in chosen(heads, self._running, now, room, self._is_away):
                 self._start(entry)
             if len(self._running) >= AT_ONCE or (self._is_away and self._running):
                 return LOOK_S  # the end of a request wakes
-        return pause_s(heads, self._running, now, self._quiet_until)
+        return pause_s(heads, self._running, now, self._quiet_until, self._is_away)
 
     def _start(self, entry: Entry) -> _Running:
         running = _Running(entry.id, asyncio.create_task(self._attempt(entry)))

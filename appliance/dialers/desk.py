@@ -316,11 +316,13 @@ class Desk:
         offset_h = call.lead.gmt_offset_h if call.lead is not None else None
         if offset_h is None:
             offset_h = dialer_offset_h if dialer_offset_h is not None else _our_offset_h(now)
-        hours = callbacks.Hours(**self._settings.callbacks.model_dump())
+        allowed = self._settings.callbacks
+        hours = callbacks.Hours(allowed.earliest, allowed.latest, tuple(allowed.days), allowed.furthest_days)
         local = callbacks.lead_now(now, offset_h)
         at = callbacks.resolve(when, local, hours)
         if isinstance(at, callbacks.Refusal):
-            self._post(events.CallbackRefused(name, callbacks.hours_in_words(hours)))
+            unclear = at is callbacks.Refusal.UNCLEAR
+            self._post(events.CallbackRefused(name, "" if unclear else callbacks.hours_in_words(hours)))
             return
         site = self._settings.vicidial
         if call.ref is not None and site is not None and not self._settings.shadow:

@@ -120,6 +120,11 @@ def test_a_status_that_the_dialer_would_cut_or_misread_is_refused(tmp_path: Path
     assert problem.startswith("dialer.dispositions.completed: ")
 
 
+def test_hours_that_leave_no_time_to_call_back_are_refused(tmp_path: Path) -> None:
+    text = GOOD + "[dialer.callbacks]\nearliest = 18:00:00\nlatest = 09:00:00\n"
+    assert problems_of(tmp_path, text) == ["dialer.callbacks.latest: must be later than dialer.callbacks.earliest"]
+
+
 def test_an_outcome_without_a_status_is_refused(tmp_path: Path) -> None:
     campaign = CAMPAIGN.read_text() + '\n[[outcomes]]\nid = "moved_away"\nclosing = "Goodbye."\n'
     (tmp_path / "c.toml").write_text(campaign)

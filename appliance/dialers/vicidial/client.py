@@ -32,7 +32,7 @@ class Told(enum.Enum):
     DONE = "done"
     ALREADY = "already"  # it was so before
     GONE = "gone"  # there is no such call, lead, log: nothing was written
-    PARTLY = "partly"  # the lead has no such custom field, the rest is written
+    PARTLY = "partly"  # the lead has no such custom field, or the campaign no callbacks; the rest is written
 
 
 class Callback(msgspec.Struct, frozen=True):
@@ -224,17 +224,13 @@ class Client:
 def _lead_updated(reply: Reply, listed: bool, custom: bool, callback: bool) -> Told:
     if reply.line(Word.ERROR, "NO MATCHES FOUND"):
         return Told.GONE
-    if callback and (not_kept := reply.line(Word.NOTICE, "CALLBACK NOT ADDED")):
-        raise VicidialError(Trouble.REFUSED, f"update_lead: {not_kept.reason}")
-    done = {
-        "list": not listed or reply.line(Word.SUCCESS, "UPDATED") is not None,
-        "custom": not custom or reply.line(Word.NOTICE, "FIELDS VALUES UPDATED") is not None,
-        "callback": not callback or reply.line(Word.NOTICE, "CALLBACK ADDED", "CALLBACK UPDATED") is not None,
-    }
-    if all(done.values()):
-        return Told.DONE
-    if done["list"] and done["callback"] and (listed or callback or reply.line(Word.NOTICE, "CUSTOM FIELDS NOT ADDED")):
+    if reply.line(Word.NOTICE, "CALLBACK NOT ADDED", "CUSTOM FIELDS NOT ADDED"):
         return Told.PARTLY
+    has_list = not listed or reply.line(Word.SUCCESS, "UPDATED") is not None
+    has_custom = not custom or reply.line(Word.NOTICE, "FIELDS VALUES UPDATED") is not None
+    has_callback = not callback or reply.line(Word.NOTICE, "CALLBACK ADDED", "CALLBACK UPDATED") is not None
+    if has_list and has_callback and (has_custom or listed or callback):
+        return Told.DONE if has_custom else Told.PARTLY
     raise _unexpected(Function.UPDATE_LEAD, reply)
 
 

@@ -8,7 +8,7 @@ from typing import assert_never
 from appliance.dialers.protocol import Delivered, Delivery, Entry, EntryKind
 from appliance.dialers.vicidial.answers import CallInfo
 from appliance.dialers.vicidial.client import Callback, Client, Told
-from appliance.dialers.vicidial.fields import Status, lead_change
+from appliance.dialers.vicidial.fields import LeadChange, Status, lead_change
 from appliance.dialers.vicidial.wire import Trouble, VicidialError
 
 TRIES = 3  # for what may only need time: a log that is not written yet, a refusal that nobody has seen before
@@ -16,6 +16,7 @@ TRIES = 3  # for what may only need time: a log that is not written yet, a refus
 OPEN = frozenset(("", "NEW", "QUEUE", "INCALL", "PU", "NA", "XFER", "RAXFER", "DROP", "PDROP"))
 """Statuses that the dialer itself leaves on a call or a lead that nobody has given one (VICIDIAL_statuses.txt)."""
 
+NO_LEAD = "the dialer has no such lead"
 NEVER_AGAIN = frozenset(("DNC", "DNCL", "DNCC", "DNCCAR"))
 
 _AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
@@ -69,13 +70,13 @@ async def _settle(client: Client, entry: Entry, known: frozenset[str]) -> Delive
     logged = await client.call_info(entry.call_id)
     if logged is None:
         return Delivered(_later_or_parked(entry), "the dialer has no log of this call")
+    if logged.status not in OPEN | known | {status.name}:
+        return Delivered(Delivery.SUPERSEDED, f"the call's log says {logged.status}")
     lead_done = await _settle_lead(client, entry, status, logged, known)
     if lead_done.what is Delivery.PARKED:
         return lead_done
     if logged.status == status.name:
         return lead_done
-    if logged.status not in OPEN | known:
-        return Delivered(Delivery.SUPERSEDED, f"the call's log says {logged.status}")
     told = await client.update_log_entry(logged.campaign or entry.data["group"], entry.call_id, status)
     if told is Told.GONE:
         return Delivered(_later_or_parked(entry), "the dialer finds no log entry of this call to correct")
@@ -89,14 +90,14 @@ async def _settle_lead(client: Client, entry: Entry, status: Status, logged: Cal
         return Delivered(Delivery.ALREADY)
     lead = await client.lead(entry.lead_id)
     if lead is None:
-        return Delivered(Delivery.PARKED, "the dialer has no such lead")
+        return Delivered(Delivery.PARKED, NO_LEAD)
     has = lead.get("status", "")
     if has == status.name:
         return Delivered(Delivery.ALREADY)
     if not _ours_to_change(has, logged.status, status.name, known):
         return Delivered(Delivery.SUPERSEDED, f"the lead's status is {has} by now")
     if await client.update_lead(entry.lead_id, status=status) is Told.GONE:
-        return Delivered(Delivery.PARKED, "the dialer has no such lead")
+        return Delivered(Delivery.PARKED, NO_LEAD)
     return Delivered(Delivery.DONE, f"the lead's status was {has}")
 
 
@@ -112,24 +113,32 @@ def _ours_to_change(has: str, logged: str, wanted: str, known: frozenset[str]) -
 
 async def _lead(client: Client, entry: Entry) -> Delivered:
     change = lead_change(entry.data)
-    wanted = change.listed | change.custom
-    if not wanted:
+    if not change.listed and not change.custom:
         return Delivered(Delivery.ALREADY, "nothing to write")
     if entry.attempts > 0:
-        has = await client.lead(entry.lead_id, custom=bool(change.custom))
-        if has is None:
-            return Delivered(Delivery.PARKED, "the dialer has no such lead")
-        missing = sorted(name for name in wanted if name not in has)
-        if missing:
-            return Delivered(Delivery.PARKED, f"the lead's list has no field {', '.join(missing)}")
-        if all(has[name] == value for name, value in wanted.items()):
-            return Delivered(Delivery.ALREADY)
+        found = await _looked_up(client, entry.lead_id, change)
+        if found.what is not Delivery.LATER:
+            return found
     match await client.update_lead(entry.lead_id, change=change):
         case Told.GONE:
-            return Delivered(Delivery.PARKED, "the dialer has no such lead")
+            return Delivered(Delivery.PARKED, NO_LEAD)
         case Told.PARTLY:
-            return Delivered(Delivery.PARKED, f"the lead's list has not all of the fields {', '.join(change.custom)}")
+            found = await _looked_up(client, entry.lead_id, change)
+            return Delivered(Delivery.DONE) if found.what is Delivery.ALREADY else found
     return Delivered(Delivery.DONE)
+
+
+async def _looked_up(client: Client, lead_id: int, change: LeadChange) -> Delivered:
+    """ALREADY, PARKED where the lead cannot have these fields, LATER where they are still to be written."""
+    wanted = change.listed | change.custom
+    has = await client.lead(lead_id, custom=bool(change.custom))
+    if has is None:
+        return Delivered(Delivery.PARKED, NO_LEAD)
+    if missing := sorted(name for name in wanted if name not in has):
+        return Delivered(Delivery.PARKED, f"the lead's list has no custom field {', '.join(missing)}")
+    if all(has[name] == value for name, value in wanted.items()):
+        return Delivered(Delivery.ALREADY)
+    return Delivered(Delivery.LATER, "not all of it is on the lead")
 
 
 async def _dnc(client: Client, entry: Entry) -> Delivered:
@@ -150,10 +159,12 @@ async def _callback(client: Client, entry: Entry) -> Delivered:
         return Delivered(Delivery.ALREADY)
     told = await client.update_lead(entry.lead_id, status=Status(entry.data["status"]), callback=callback)
     if told is Told.GONE:
-        return Delivered(Delivery.PARKED, "the dialer has no such lead")
+        return Delivered(Delivery.PARKED, NO_LEAD)
+    if told is Told.PARTLY:
+        return Delivered(Delivery.PARKED, f"the dialer keeps no callback for the campaign {callback.campaign}")
     if await _is_kept(client, entry.lead_id, callback):
         return Delivered(Delivery.DONE)
-    return Delivered(_later_or_parked(entry), "the dialer said yes and did not keep the callback's time")
+    return Delivered(Delivery.PARKED, "the dialer said yes and did not keep the callback's time")
 
 
 async def _is_kept(client: Client, lead_id: int, callback: Callback) -> bool:

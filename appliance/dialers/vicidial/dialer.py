@@ -48,6 +48,7 @@ class VicidialDialer:
         self._clock = clock
         self._users = line_users(settings.agent_user, lines)
         self._version_at: float | None = None
+        self._patience_s = 1.5 * settings.timeout_s  # a request that fails at once can be tried again, a slow one cannot
         self.client = Client(settings, read_only=shadow)
 
     @property
@@ -76,7 +77,7 @@ class VicidialDialer:
         if len(number) < LEAST_DIGITS:
             return None
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
+            async with asyncio.timeout(self._patience_s):
                 rows = [row for row in await self._our_lines() if dialer_call([row.call_id]) is not None]
                 asked = await asyncio.gather(*(self.client.agent_status(row.user) for row in rows))
         except (VicidialError, TimeoutError):
@@ -86,7 +87,7 @@ class VicidialDialer:
 
     async def lead(self, call: DialerCall) -> Lead | None:
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
+            async with asyncio.timeout(self._patience_s):
                 fields, _ = await asyncio.gather(self.client.lead(call.lead_id, custom=True), self._refresh_version())
         except (VicidialError, TimeoutError):
             return None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import logging
+import ssl
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -22,7 +24,7 @@ log = logging.getLogger(__name__)
 
 SOURCE = "sidetone"  # VICIdial takes 2 to 20 characters, and keeps them in its log of API calls
 READ_TRIES = 3
-CONNECTIONS = 8  # fewer than the ten wrong passwords that lock a user: that many can be under way when it is changed
+CONNECTIONS = 4  # to each API; together fewer than the ten wrong passwords that lock a user, for it may be changed meanwhile
 IDLE_S = 2.0  # less than a web server keeps a connection: a request on one that it closes just now would be unclear
 LONGEST_ANSWER_BYTES = 1 << 20
 PASSING = (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS)
@@ -123,11 +125,16 @@ class Wire:
         base = str(settings.url).rstrip("/")
         self._urls = {Api.AGENT: base + settings.agent_path, Api.ADMIN: base + settings.admin_path}
         half_s = settings.timeout_s / 2
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(settings.timeout_s, connect=half_s, pool=half_s),
-            limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=IDLE_S),
-            trust_env=False,  # a proxy of the environment must not see the password
-        )
+        # One for each API: an end that must be told now does not wait behind paperwork.
+        self._http = {
+            api: httpx.AsyncClient(
+                timeout=httpx.Timeout(settings.timeout_s, connect=half_s, pool=half_s),
+                limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=IDLE_S),
+                verify=_trusted(),
+                trust_env=False,  # a proxy of the environment must not see the password
+            )
+            for api in Api
+        }
         self._proven = False
         self._proving = asyncio.Lock()
         self._locked = ""
@@ -160,7 +167,8 @@ class Wire:
         self._forbidden.clear()
 
     async def close(self) -> None:
-        await self._http.aclose()
+        for http in self._http.values():
+            await http.aclose()
 
     async def read(self, function: Function, asked: Mapping[str, str], understand: Callable[[Reply], T]) -> T:
         """Tried again where nothing that `understand` can read came, for at most about twice `timeout_s` in all."""
@@ -208,7 +216,7 @@ class Wire:
     async def _send(self, function: Function, asked: Mapping[str, str]) -> Reply:
         body = {"source": SOURCE, "function": function.called, **asked}
         try:
-            async with self._http.stream("POST", self._urls[function.api], data=body) as response:
+            async with self._http[function.api].stream("POST", self._urls[function.api], data=body) as response:
                 text = await _text(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise self._lost(function, Trouble.UNREACHABLE, _named(error, self._secrets)) from None
@@ -218,7 +226,8 @@ class Wire:
             raise self._lost(function, Trouble.UNCLEAR, f"HTTP {response.status_code}")
         if not response.is_success:
             # VICIdial itself always says 200.
-            raise self._lost(function, Trouble.SHUT, f"HTTP {response.status_code}: no API at that address")
+            where = "the API is elsewhere, look where it redirects to" if response.is_redirect else "no API at that address"
+            raise self._lost(function, Trouble.SHUT, f"HTTP {response.status_code}: {where}", "correct dialer.vicidial.url")
         reply = parse(text, function.called, self._secrets)
         if reply.shape is Shape.PAGE:
             raise self._lost(function, Trouble.UNCLEAR, reply.told)
@@ -251,6 +260,12 @@ class Wire:
         self._answered = True
         if self._troubles.pop(api, None) is not None:
             log.info("the dialer's %s answers again", api.value)
+
+
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The machine's own store, so that a site's authority can be added to it. Once: reading it takes 0.1 s."""
+    return ssl.create_default_context()
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ from typing import assert_never
 
 import msgspec
 
-from appliance.calls.campaign import Builtin, Campaign, clauses
+from appliance.calls.campaign import HOURS, WHEN, Builtin, Campaign, clauses
 from appliance.calls.effects import Act, ActKind
 from appliance.calls.events import Understanding
 from appliance.engines.minds.matching import Match, Phrase, best_match, present, vocabulary
@@ -134,6 +134,14 @@ class ScriptedMind:
                 return lines.still_there
             case ActKind.CLOSE:
                 return next((o.closing for o in campaign.outcomes if o.id == act.ref), "")
+            case ActKind.CONNECTING:
+                return lines.connecting
+            case ActKind.NOBODY_FREE:
+                return lines.nobody_free
+            case ActKind.CALLBACK_SET:
+                return lines.callback_set.replace(WHEN, act.value)
+            case ActKind.CALLBACK_HOURS:
+                return lines.callback_hours.replace(HOURS, act.value)
             case _:
                 assert_never(act.kind)
 

@@ -9,6 +9,7 @@ import msgspec
 from appliance.calls.campaign import Question, SlotKind
 from appliance.engines.minds.matching import Match, Phrase, best_match
 from appliance.engines.minds.numbers import ORDINALS, UNITS, digit_string, spoken_number
+from appliance.engines.minds.when import MONTHS, when
 from appliance.engines.minds.words import PADDING, tokens
 
 YES_WORDS = ("yes", "yeah", "yep", "yup", "yah", "aye", "correct", "absolutely", "definitely", "certainly", "affirmative")
@@ -28,10 +29,6 @@ _NO_PHRASES = (
 # How many other telling words an awaited answer of one word bears: "sometime at the end of June".
 _AROUND = {SlotKind.CHOICE: 4, SlotKind.YES_NO: 2}
 _GENERIC = {tokens(p): "yes" for p in _YES_PHRASES} | {tokens(p): "no" for p in _NO_PHRASES}
-MONTHS = {
-    m: i + 1
-    for i, m in enumerate("january february march april may june july august september october november december".split())
-}
 _DAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday today tomorrow tonight".split())
 _NAME_LEADS = tuple(
     tokens(lead)
@@ -89,6 +86,10 @@ def slot_value(question: Question, phrases: Sequence[Phrase], heard: Sequence[st
         case SlotKind.OPEN:
             if heard and not best_match(heard, phrases):
                 return Value(" ".join(heard), frozenset())
+        case SlotKind.WHEN:
+            time = when(heard)
+            if time:
+                return Value(*time)
         case SlotKind.CHOICE:
             pass
     return _of_match(best_match(heard, phrases, around=_AROUND.get(question.slot, 0)))

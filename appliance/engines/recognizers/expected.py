@@ -17,6 +17,7 @@ _NO = "no|nope|nah|no i don't|i don't|no we don't|we don't|no it's not|no it isn
 _LEADS = ("", "", "well", "yes", "no", "okay", "please", "i think", "um", "uh")
 _TAILS = ("", "", "", "", "please", "thanks", "thank you", "right now", "i think", "i believe")
 _MONTHS = "january february march april may june july august september october november december"
+_WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
 _DIGITS = "zero one two three four five six seven eight nine".split()
 _UNITS = _DIGITS[1:]
 _TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
@@ -108,6 +109,9 @@ def _answers(question: Question) -> Iterator[Sentence]:
         case SlotKind.DATE:
             yield from _spread(_dates(), 95.0)
             yield from _spread(own, 5.0)
+        case SlotKind.WHEN:
+            yield from _spread(_times_to_call(), 90.0, leads=("", "", "call me", "maybe", "you can call me", "how about"))
+            yield from _spread(own, 10.0)
         case SlotKind.NAME | SlotKind.OPEN:
             yield from _spread([*own, "my name is", "this is", "it is"], 100.0)
 
@@ -162,12 +166,60 @@ def _dates() -> Iterator[str]:
             yield f"{month} {day}"
             yield f"the {day} of {month}"
         yield f"{month} twenty first"
-    yield from (
-        f"{lead}{day}"
-        for lead in ("", "next ", "on ")
-        for day in "monday tuesday wednesday thursday friday saturday sunday".split()
-    )
+    yield from (f"{lead}{day}" for lead in ("", "next ", "on ") for day in _WEEKDAYS)
     yield from ("today", "tomorrow", "next week", "next month")
+
+
+def _times_to_call() -> Iterator[str]:
+    """When people say that they can be called: days, parts of days and hours, alone and together; a fixed sample."""
+    days = [
+        "today",
+        "tomorrow",
+        "the day after tomorrow",
+        "next week",
+        "on the weekend",
+        *(f"{lead}{day}" for lead in ("", "on ", "next ") for day in _WEEKDAYS),
+    ]
+    parts = (
+        "in the morning|in the afternoon|in the evening|after lunch|before lunch|at noon|around noon|after work|after dinner|"
+        "at night|late in the afternoon|early in the morning|first thing in the morning|at lunch time|any time"
+    ).split("|")
+    hours = [*_UNITS, *_TEENS[:3]]
+    clocks = [
+        *hours,
+        *(f"{hour} {rest}" for hour in hours for rest in ("thirty", "fifteen", "forty five", "o'clock", "a m", "p m")),
+        *(f"{lead} {hour}" for hour in hours for lead in ("half past", "quarter past", "quarter to")),
+    ]
+    at = [f"{lead} {clock}" for n, clock in enumerate(clocks) for lead in ("at", ("around", "after", "before", "about")[n % 4])]
+    yield from days
+    yield from (f"call me {day}" for day in days)
+    yield from parts
+    yield from ("this morning", "this afternoon", "this evening", "tonight", "later today", "any time", "whenever", "any day")
+    yield from at
+    draw = random.Random(0)
+    for day in days:
+        yield from (f"{day} {part}" for part in parts)
+        for clock in draw.sample(at, 24):
+            yield f"{day} {clock}"
+            yield f"{clock} {day.removeprefix('on ')}"
+    for clock in draw.sample(at, 40):
+        yield f"{clock} {draw.choice(parts[:3])}"
+    for unit, amounts in (
+        ("minutes", ("five", "ten", "fifteen", "twenty", "thirty", "forty five")),
+        ("hours", ("two", "three", "four", "five", "a couple of")),
+        ("days", ("two", "three", "a few")),
+        ("weeks", ("two", "three")),
+    ):
+        yield from (f"in {amount} {unit}" for amount in amounts)
+    yield from (
+        "in half an hour",
+        "in an hour",
+        "in an hour or two",
+        "in about an hour",
+        "in an hour and a half",
+        "in a few minutes",
+        "in a week",
+    )
 
 
 def _digit_sentences(count: int, total: float) -> Iterator[Sentence]:

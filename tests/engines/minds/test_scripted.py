@@ -70,6 +70,24 @@ def test_phrases_are_the_campaigns_words_in_clauses() -> None:
     assert said("a", Act(ActKind.CLOSE, "dnc")) == clauses(CAMPAIGN.outcome("dnc").closing)
 
 
+def test_a_value_goes_into_its_place() -> None:
+    assert said("a", Act(ActKind.CALLBACK_SET, value="Monday at ten in the morning")) == [
+        "Thank you.",
+        "I have noted that we call you Monday at ten in the morning.",
+        "Goodbye.",
+    ]
+    hours = "between nine in the morning and eight in the evening"
+    assert said("a", Act(ActKind.CALLBACK_HOURS, value=hours))[-1] == f"We may only call {hours}."
+
+
+def test_a_hand_over_is_announced_and_its_failure_too() -> None:
+    assert said("a", Act(ActKind.CONNECTING)) == clauses(CAMPAIGN.lines.connecting)
+    assert said("a", Act(ActKind.NOBODY_FREE), Act(ActKind.ASK, "callback_time")) == [
+        *clauses(CAMPAIGN.lines.nobody_free),
+        "When is a good time to call you back?",
+    ]
+
+
 def test_only_the_last_clause_is_marked() -> None:
     mind = make(CAMPAIGN)
     mind.phrase("a", 7, (Act(ActKind.ANSWER, "robot"), Act(ActKind.REASK, "owner")))

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from appliance.calls.campaign import Campaign
+from appliance.engines.minds.when import when
+from appliance.engines.minds.words import tokens
 from appliance.engines.recognizers import expected
 from tests.engines.telephone import home_insurance
 
@@ -54,3 +57,19 @@ def test_every_wording_of_the_campaign_is_expected() -> None:
 def test_a_choice_of_months_expects_dates() -> None:
     said = {words for words, _ in GROUPS["renewal"]}
     assert {("march", "third"), ("the", "first", "of", "may"), ("next", "month")} <= said
+
+
+def test_times_to_call_are_expected_and_are_times() -> None:
+    data = CAMPAIGN.model_dump(mode="json")
+    data["questions"].append(
+        {"id": "call_at", "ask": "When?", "reask": "When?", "slot": "when", "aside": True, "give_up": "end:callback"}
+    )
+    said = {words for words, _ in expected.groups(Campaign.model_validate(data))["call_at"]}
+    assert {
+        ("tomorrow", "after", "lunch"),
+        ("call", "me", "tomorrow"),
+        ("in", "half", "an", "hour"),
+        ("at", "three", "p", "m"),
+    } <= said
+    silent = [words for words in said if when(tokens(" ".join(words))) is None]
+    assert silent == []
