@@ -32,6 +32,10 @@ class ApiClient:
         """Ask it to take no new calls and stop when the running ones have ended. Returns once it has agreed."""
         await self._ask(wire.Drain(limit_s), wire.Accepted)
 
+    async def retry_outbox(self) -> None:
+        """Ask it to try again what was parked, and after a refused password everything. Returns once it has agreed."""
+        await self._ask(wire.RetryOutbox(), wire.Accepted)
+
     @asynccontextmanager
     async def subscribe(self) -> AsyncIterator[AsyncIterator[wire.Status | wire.Change]]:
         """The status, then every change. The iterator ends when the daemon is gone, in good order or not.

@@ -24,13 +24,22 @@ class ApiServer:
     """Serves `wire` on the Unix socket `path`. All methods are for the loop's thread; none of them waits for a peer.
 
     `snapshot` gives the status at this moment; `drain` is called with the limit in seconds (None: the settings') when
-    somebody asks for it. `dropped` counts subscribers that read too slowly.
+    somebody asks for it, `retry_outbox` when an operator wants what was parked to be tried again. `dropped` counts
+    subscribers that read too slowly.
     """
 
-    def __init__(self, path: Path, *, snapshot: Callable[[], wire.Status], drain: Callable[[float | None], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        snapshot: Callable[[], wire.Status],
+        drain: Callable[[float | None], None],
+        retry_outbox: Callable[[], None],
+    ) -> None:
         self._path = path
         self._snapshot = snapshot
         self._drain = drain
+        self._retry_outbox = retry_outbox
         self._peers: set[_Peer] = set()
         self._server: asyncio.Server | None = None
         self._lock: int | None = None
@@ -119,6 +128,9 @@ class ApiServer:
             case wire.Drain(limit_s):
                 peer.send(wire.pack(wire.Accepted()))
                 self._drain(limit_s)
+            case wire.RetryOutbox():
+                peer.send(wire.pack(wire.Accepted()))
+                self._retry_outbox()
             case _:
                 assert_never(request)
 

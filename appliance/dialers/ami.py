@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 from collections import deque
 from typing import ClassVar
 
@@ -29,6 +30,14 @@ class AmiRefusal(AmiError):
 
 class BadPassword(AmiError):
     """The PBX refuses our user or password."""
+
+
+def field(answer: dict[str, str], name: str) -> str:
+    """Raises AmiError where the answer has no such field."""
+    try:
+        return answer[name]
+    except KeyError:
+        raise AmiError(f"the PBX's answer has no {name}") from None
 
 
 class _Protocol(AMIProtocol):  # type: ignore[misc]
@@ -66,7 +75,9 @@ class Ami:
         except TimeoutError:
             raise AmiError(f"{host}:{port} does not answer") from None
         except OSError as error:
-            raise AmiError(f"{host}:{port}: {error.strerror or 'cannot be reached'}") from None
+            known = error.errno is not None and error.errno > 0
+            why = os.strerror(error.errno) if known else "cannot be reached"
+            raise AmiError(f"{host}:{port}: {why}") from None
         try:
             await ami._log_in(user, secret)
         except BaseException:
@@ -76,7 +87,7 @@ class Ami:
 
     async def _log_in(self, user: str, secret: str) -> None:
         challenge = await self.ask("Challenge", AuthType="MD5")
-        key = hashlib.md5((challenge["Challenge"] + secret).encode(), usedforsecurity=False).hexdigest()
+        key = hashlib.md5((field(challenge, "Challenge") + secret).encode(), usedforsecurity=False).hexdigest()
         try:
             await self.ask("Login", AuthType="MD5", Username=user, Key=key, Events="off")
         except AmiRefusal as refusal:

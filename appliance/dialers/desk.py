@@ -66,7 +66,7 @@ class Desk:
         self._settings = settings
         self._campaign = campaign
         self._post = post
-        self._courier = Courier(outbox, dialer.deliver, wall=time.time, alarm=self._alarm)
+        self._courier = Courier(outbox, dialer.deliver, wall=time.time, alarm=self._courier_alarm)
         self._calls: dict[str, _Call] = {}
         self._rescue = Rescue(dialer, settings, self._courier, ours=lambda: self._ours, alarm=self._alarm)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -192,7 +192,7 @@ class Desk:
         now = DeskHealth(
             reachable=health.reachable,
             locked=health.locked,
-            detail=health.detail,
+            detail=counts.failing or health.detail,
             lines=self._asked_lines,
             outbox=counts.open,
             outbox_parked=counts.parked,
@@ -210,6 +210,10 @@ class Desk:
 
     def _alarm(self, kind: str, message: str) -> None:
         self._post(Alarm(kind, message))
+
+    def _courier_alarm(self, kind: str, message: str) -> None:
+        if kind != "locked":  # told by `_tell_health`, whoever met it first
+            self._alarm(kind, message)
 
     def _retry(self) -> None:
         self._dialer.unlock()

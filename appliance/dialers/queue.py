@@ -12,7 +12,7 @@ import logging
 import random
 
 from appliance.config.settings import Queue, Sip
-from appliance.dialers.ami import Ami, AmiError, AmiRefusal, BadPassword
+from appliance.dialers.ami import Ami, AmiError, AmiRefusal, BadPassword, field
 from appliance.dialers.pbx import PbxDialer
 from appliance.dialers.protocol import Control, Controlled, Health
 
@@ -126,7 +126,7 @@ class QueueDialer(PbxDialer):
             member = await self._member(ami, interface)
             if member is None:
                 member = await self._add(ami, interface)
-            if member["Status"] != _INVALID_DEVICE:
+            if field(member, "Status") != _INVALID_DEVICE:
                 self._interfaces = (interface,)
                 break
             if interface != self._interfaces[-1]:
@@ -137,7 +137,7 @@ class QueueDialer(PbxDialer):
             await self._order(ami, "QueuePause", Paused=str(self._paused).lower(), Reason=REASON)
             self._told = self._paused
             member = {**member, "Paused": str(int(self._paused))}
-        theirs = member["Paused"] == "1" and not self._paused
+        theirs = field(member, "Paused") == "1" and not self._paused
         self._says(reachable=True, detail="somebody at the PBX has paused us" if theirs else "")
 
     async def _add(self, ami: Ami, interface: str) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import queue
@@ -14,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from appliance.errors import StoreError
-from appliance.store.database import explained, open_database
+from appliance.store.database import explained, locked, open_database
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +61,7 @@ class Journal:
         with contextlib.ExitStack() as opened:
             connection = open_database(self._path)
             opened.callback(connection.close)
-            opened.callback(os.close, _locked(self._path.with_suffix(".lock")))
+            opened.callback(os.close, locked(self._path))
             try:
                 found = read(connection)
             except sqlite3.Error as e:
@@ -155,18 +153,3 @@ class Journal:
         else:
             log.error("journal: %s; calls go on, rows wait in memory", failing)
         self._changed()
-
-
-def _locked(path: Path) -> int:
-    """A lock that dies with this process: two writers would give the same id to two calls."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as e:
-        raise StoreError(f"{path}: cannot be opened: {e.strerror}", hint="may this user write paths.state?") from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        hint = "stop it first, or give this one its own paths.state"
-        raise StoreError(f"{path.parent}: another sidetone keeps its journal here", hint=hint) from None
-    return fd

@@ -30,8 +30,9 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 @asynccontextmanager
-async def serving(path: Path, asked: list[float | None] | None = None) -> AsyncIterator[ApiServer]:
-    server = ApiServer(path, snapshot=lambda: STATUS, drain=(asked if asked is not None else []).append)
+async def serving(path: Path, asked: list[float | str | None] | None = None) -> AsyncIterator[ApiServer]:
+    asked = asked if asked is not None else []
+    server = ApiServer(path, snapshot=lambda: STATUS, drain=asked.append, retry_outbox=lambda: asked.append("retry"))
     await server.start()
     try:
         yield server
@@ -39,15 +40,16 @@ async def serving(path: Path, asked: list[float | None] | None = None) -> AsyncI
         await server.stop()
 
 
-def test_status_and_drain(tmp_path: Path) -> None:
+def test_status_and_requests(tmp_path: Path) -> None:
     async def main() -> None:
-        asked: list[float | None] = []
+        asked: list[float | str | None] = []
         async with serving(tmp_path / "run" / "api.sock", asked):
             client = ApiClient(tmp_path / "run" / "api.sock")
             assert await client.status() == STATUS
             await client.drain(5)
             await client.drain()
-        assert asked == [5, None]
+            await client.retry_outbox()
+        assert asked == [5, None, "retry"]
 
     run(main)
 
@@ -176,7 +178,7 @@ def test_the_socket_of_a_killed_daemon_is_taken_over(tmp_path: Path) -> None:
 import asyncio, pathlib
 from appliance.api.server import ApiServer
 async def main():
-    await ApiServer(pathlib.Path({str(path)!r}), snapshot=None, drain=None).start()
+    await ApiServer(pathlib.Path({str(path)!r}), snapshot=None, drain=None, retry_outbox=None).start()
     print("up", flush=True)
     await asyncio.Event().wait()
 asyncio.run(main())
@@ -202,7 +204,7 @@ def test_a_path_that_cannot_be_listened_on_is_an_error_with_a_hint(tmp_path: Pat
     async def main() -> None:
         for path in (tmp_path / "file", tmp_path / "file" / "api.sock", tmp_path / ("x" * 120)):
             with pytest.raises(ApiError, match="cannot listen") as caught:
-                await ApiServer(path, snapshot=lambda: STATUS, drain=lambda limit_s: None).start()
+                await ApiServer(path, snapshot=lambda: STATUS, drain=lambda limit_s: None, retry_outbox=lambda: None).start()
             assert caught.value.hint
 
     run(main)

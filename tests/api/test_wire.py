@@ -57,7 +57,9 @@ def test_every_message_is_one_line_of_json_with_its_type() -> None:
 
 def test_requests_can_be_typed_by_hand() -> None:
     lines = b'{"type":"GetStatus"}\n{"type":"Subscribe"}\r\n{"type":"Drain"}\n{"type":"Drain","limit_s":5,"later":1}\n'
-    assert list(wire.to_daemon().feed(lines)) == [wire.GetStatus(), wire.Subscribe(), wire.Drain(), wire.Drain(5.0)]
+    lines += b'{"type":"RetryOutbox"}\n'
+    asked = [wire.GetStatus(), wire.Subscribe(), wire.Drain(), wire.Drain(5.0), wire.RetryOutbox()]
+    assert list(wire.to_daemon().feed(lines)) == asked
 
 
 NO_MESSAGES = [b"", b"hello", b'{"type":"Nothing"}', b"[]", b"\xff\xfe", b'{"type":"Drain","limit_s":"x"}']
