@@ -75,8 +75,8 @@ class Ami:
         except TimeoutError:
             raise AmiError(f"{host}:{port} does not answer") from None
         except OSError as error:
-            known = error.errno is not None and error.errno > 0
-            why = os.strerror(error.errno) if known else "cannot be reached"
+            code = error.errno or 0  # negative for a name that is unknown
+            why = os.strerror(code) if code > 0 else "cannot be reached"
             raise AmiError(f"{host}:{port}: {why}") from None
         try:
             await ami._log_in(user, secret)

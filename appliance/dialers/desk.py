@@ -22,7 +22,7 @@ from appliance.calls.summary import fields, summary
 from appliance.config.settings import Dialer as DialerSettings
 from appliance.dialers.courier import Courier, OutboxStorage
 from appliance.dialers.messages import Alarm, Correlated, DeskHealth, ForDesk, FromDesk, ReferWanted
-from appliance.dialers.protocol import Control, Controlled, Delivery, Dialer, DialerCall, EntryKind, Lead
+from appliance.dialers.protocol import Control, Controlled, Delivery, Dialer, DialerCall, Entry, EntryKind, Lead
 from appliance.dialers.rescue import SETTLE_S, Rescue, owe_settle
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class _Call:
         self.lead: Lead | None = None
         self.identified = asyncio.Event()
         self.dnc_owed = False
-        self.lead_owed = False
+        self.fields_owed = False
 
 
 class Desk:
@@ -290,10 +290,9 @@ class Desk:
         """The summary first, and the caller only when it is on the lead."""
         site = self._settings.vicidial
         if call.ref is not None and site is not None and not effect.overflow:
-            data = {"comments": self._summary(call, effect.outcome, effect.slots, effect.where)}
-            call.lead_owed = True
-            entry = self._courier.owe(EntryKind.LEAD, call.ref.call_id, call.ref.lead_id, data | self._fields(effect.slots))
-            written = await self._courier.deliver_now(entry, SUMMARY_S)
+            # Apart: a list without one of the fields must not keep the summary from the lead.
+            self._owe_fields(call, call.ref, effect.slots)
+            written = await self._courier.deliver_now(self._owe_summary(call, call.ref, effect), SUMMARY_S)
             if written.what not in (Delivery.DONE, Delivery.ALREADY):
                 return Controlled(Control.FAILED, f"the summary is not on the lead: {written.detail}")
         if effect.overflow:
@@ -346,11 +345,10 @@ class Desk:
         site = self._settings.vicidial
         if call is None or call.ref is None or site is None or self._settings.shadow:
             return
-        data = self._fields(effect.slots) if not call.lead_owed else {}
-        if site.write_comments and not effect.transferred:
-            data["comments"] = self._summary(call, effect.outcome, effect.slots, effect.where)
-        if data and not effect.transferred:
-            self._courier.owe(EntryKind.LEAD, call.ref.call_id, call.ref.lead_id, data)
+        if not effect.transferred:
+            self._owe_fields(call, call.ref, effect.slots)
+            if site.write_comments:
+                self._owe_summary(call, call.ref, effect)
         outcome = "transferred" if effect.transferred else effect.outcome
         self._owe_settle(call.ref, self._status(outcome), transferred=effect.transferred)
 
@@ -363,10 +361,17 @@ class Desk:
         name = f"{call.lead.first_name} {call.lead.last_name}".strip() if call.lead is not None else ""
         return summary(self._campaign, outcome, slots, where, name)
 
-    def _fields(self, slots: dict[str, str]) -> dict[str, str]:
+    def _owe_fields(self, call: _Call, ref: DialerCall, slots: dict[str, str]) -> None:
         site = self._settings.vicidial
-        filled = fields(slots, site.fields) if site is not None else {}
-        return {f"custom:{name}": value for name, value in filled.items()}
+        filled = fields(slots, site.fields) if site is not None and not call.fields_owed else {}
+        if filled:
+            call.fields_owed = True
+            data = {f"custom:{name}": value for name, value in filled.items()}
+            self._courier.owe(EntryKind.LEAD, ref.call_id, ref.lead_id, data)
+
+    def _owe_summary(self, call: _Call, ref: DialerCall, of: effects.Transfer | effects.Concluded) -> Entry:
+        comments = self._summary(call, of.outcome, of.slots, of.where)
+        return self._courier.owe(EntryKind.LEAD, ref.call_id, ref.lead_id, {"comments": comments})
 
     def _owe_settle(self, ref: DialerCall, status: str, *, after_s: float = SETTLE_S, transferred: bool = False) -> None:
         owe_settle(self._courier, self._settings, ref, status, after_s=after_s, transferred=transferred)

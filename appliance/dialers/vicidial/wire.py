@@ -194,11 +194,12 @@ class Wire:
             async with asyncio.timeout(self._settings.timeout_s):
                 if function in OPEN:
                     return await self._send(function, asked)
-                if self._proven:
-                    return await self._log_in(function, asked)
-                # One at a time until the password has been right once: ten wrong ones lock the user.
-                async with self._proving:
-                    return await self._log_in(function, asked)
+                if not self._proven:
+                    # One at a time until the password has been right once: ten wrong ones lock the user.
+                    async with self._proving:
+                        if not self._proven:
+                            return await self._log_in(function, asked)
+                return await self._log_in(function, asked)
         except TimeoutError:
             raise self._lost(function, Trouble.UNCLEAR, f"no answer within {self._settings.timeout_s:g} s") from None
 
@@ -207,9 +208,9 @@ class Wire:
             raise VicidialError(Trouble.LOCKED, self._locked, hint=_REFUSED[Refusal.PASSWORD][2])
         reply = await self._send(function, {"user": self._settings.user, "pass": self._secrets[0], **asked})
         refusal = reply.refusal
+        self._proven = self._proven or refusal in (None, Refusal.PERMISSION)
         if refusal is not None:
             raise self._refused(function, refusal)
-        self._proven = True
         self._forbidden.discard(function.called)
         return reply
 

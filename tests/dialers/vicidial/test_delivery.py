@@ -110,7 +110,7 @@ def test_a_settling_that_breaks_off_anywhere_is_finished_later(
     assert [write.function for write in changing] == ["update_lead", "update_log_entry"]
 
 
-@pytest.mark.parametrize("status", ["SALE", "DNC", "N"])
+@pytest.mark.parametrize("status", ["SALE", "DNC", "N", "CALLBK"])
 def test_what_a_human_has_set_since_stays(site: Double, settings: Settings, status: str) -> None:
     call = hung_up(site)
     site.rows("update vicidial_list set status = ?, user = '9101' where lead_id = ?", status, call.lead_id)
