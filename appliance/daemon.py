@@ -75,11 +75,16 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._started_at = _iso(datetime.now(UTC))
         self._switchboard = Switchboard(
-            campaign, lines=settings.capacity.lines, longest_call_s=settings.limits.call_s, on_bug=self._bug
+            campaign,
+            lines=settings.capacity.lines,
+            longest_call_s=settings.limits.call_s,
+            shadow=settings.dialer.shadow,
+            on_bug=self._bug,
         )
         self._store = Store(
             settings.paths,
             recording=settings.recording.enabled,
+            shadow=settings.dialer.shadow,
             changed=lambda: self._loop.call_soon_threadsafe(self._store_changed),
         )
         self._sip = SipEndpoint(settings.sip, max_calls=settings.capacity.lines + 2, post=self._from_sip_thread)

@@ -20,7 +20,7 @@ from appliance.calls.switchboard import Switchboard
 from appliance.config.settings import Dialer as DialerSettings
 from appliance.config.settings import DialerKind, Settings
 from appliance.dialers.choice import dialer_of
-from appliance.dialers.desk import Desk
+from appliance.dialers.desk import Desk, outcome_told
 from appliance.dialers.messages import Alarm, Correlated, DeskHealth, FromDesk, ReferWanted
 from appliance.dialers.vicidial.correlation import dialer_call
 from appliance.machine import CpuShare
@@ -123,9 +123,8 @@ class DialerSide:
         self.desk.perform(effect)
 
     def concluded(self, effect: effects.Concluded) -> None:
-        outcome = "transferred" if effect.transferred else effect.outcome
         self._held_ms.pop(effect.call, None)
-        self._store.disposed(effect.call, self._settings.status_of(outcome) or "")
+        self._store.disposed(effect.call, self._settings.status_of(outcome_told(effect)) or "")
         self.desk.concluded(effect)
 
     def note(self, effect: effects.Note) -> None:

@@ -9,6 +9,7 @@ from appliance.calls.effects import Act, ActKind, AnyEffect, Prompt, Speaker
 from appliance.calls.utterance import Utterance
 
 TAKE_BACK_S = 0.3  # so little of a reply heard: the caller was not done, and both pieces are one turn
+PARTING = frozenset({ActKind.CLOSE, ActKind.CONNECTING, ActKind.CALLBACK_SET})
 TAIL_S = 1.0  # listening noises this near to the end of a question are its answer
 
 
@@ -30,7 +31,7 @@ class Agent:
         kinds = {act.kind for act in acts}
         if ActKind.GREET in kinds or ActKind.DISCLOSE in kinds:
             self._disclosure_owed = False
-        elif self._disclosure_owed and ActKind.CLOSE not in kinds:
+        elif self._disclosure_owed and kinds.isdisjoint(PARTING):
             self._disclosure_owed = False
             return (Act(ActKind.DISCLOSE), *acts)
         return acts

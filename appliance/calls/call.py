@@ -12,11 +12,13 @@ from appliance.calls.agent import TAKE_BACK_S, Agent
 from appliance.calls.bargein import BargeIn, Verdict, is_backchannel
 from appliance.calls.caller import Caller, CallerTurn
 from appliance.calls.campaign import BUILTIN_OUTCOME, Builtin, Campaign
-from appliance.calls.dialogue import OPTED_OUT, Decision
+from appliance.calls.dialogue import CALLBACK, OPTED_OUT, Decision
 from appliance.calls.effects import Act, ActKind, AnyEffect, Prompt
-from appliance.calls.events import AnyEvent, Engine
+from appliance.calls.events import AnyEvent, CallbackRefused, CallbackSet, Engine
+from appliance.calls.handover import Handover
 from appliance.calls.states import ImpossibleEvent, State
 from appliance.calls.timers import (
+    DIALER_BYE_S,
     ENDING_S,
     FINAL_S,
     GIVE_UP_S,
@@ -26,6 +28,7 @@ from appliance.calls.timers import (
     MEDIA_S,
     NO_INPUT_S,
     OVER_CLOSING_S,
+    RELEASE_S,
     Timer,
     Timers,
 )
@@ -36,15 +39,30 @@ NOISE_S = 0.3  # a wordless stretch shorter than this was none
 PARTING_WISHES = frozenset({Builtin.OPT_OUT, Builtin.NOT_INTERESTED, Builtin.HUMAN})
 
 # Where words are followed that nothing is decided on; in SPEAKING those over a closing, for others pause it.
-TALKING = frozenset({State.LISTENING, State.PHRASING, State.PAUSED, State.SPEAKING})
+TALKING = frozenset({State.LISTENING, State.PHRASING, State.PAUSED, State.SPEAKING, State.BOOKING})
+# Where the call is in the dialer's hands, or ours no more: an opt-out is all that is listened for.
+LEAVING = frozenset({State.TRANSFERRING, State.RELEASING, State.HANGING_UP})
 
 
 class Call:
-    """See `ARCHITECTURE.md`, "The core contract". `busy` makes it a call over capacity: one line, then goodbye."""
+    """See `ARCHITECTURE.md`, "The core contract". `busy` makes it a call over capacity: one line, then goodbye.
 
-    def __init__(self, call: str, campaign: Campaign, *, longest_s: float, lost: frozenset[Engine], busy: bool) -> None:
+    `can_transfer`: there are humans to hand the caller to; may be set at any time. A call over capacity goes to them too.
+    """
+
+    def __init__(
+        self,
+        call: str,
+        campaign: Campaign,
+        *,
+        longest_s: float,
+        lost: frozenset[Engine],
+        busy: bool,
+        can_transfer: bool = False,
+    ) -> None:
         self.id = call
         self.state = State.RINGING
+        self.can_transfer = can_transfer
         self._campaign = campaign
         self._longest_s = longest_s
         self._busy = busy
@@ -53,10 +71,14 @@ class Call:
         self._caller = Caller(call)
         self._agent = Agent(call, campaign)
         self._bargein = BargeIn()
+        self._handover = Handover(call)
         self._position = dialogue.opening(campaign).position
         self._numbers = 0  # requests, utterances and turns share one sequence: a number names one thing in a journal
         self._asked: effects.Understand | effects.Phrase | None = None  # what the mind owes us
+        self._understand_from = 0  # audio time at which the words began that the mind was asked about last
         self._waiting: tuple[Act, ...] | None = None  # to be said when speech is back
+        self._booking = False  # what to say depends on the dialer's word
+        self._connects = False  # what is being said leads to a human
         self._outcome: str | None = None
         self._media_at: float | None = None
         self._duration_s = 0.0
@@ -96,6 +118,12 @@ class Call:
                 return self._engine_back(event.engine, now)
             case events.StopAsked():
                 return self.end_politely("stopped", now, Prompt.FAREWELL)
+            case events.Released():
+                return self._released(event, now)
+            case events.TransferFailed():
+                return self._transfer_failed(event, now)
+            case events.CallbackSet() | events.CallbackRefused():
+                return self._book_answered(event, now)
             case _:
                 assert_never(event)
 
@@ -105,19 +133,19 @@ class Call:
 
     def end_politely(self, why: str, now: float, line: Prompt = Prompt.GOODBYE) -> list[AnyEffect]:
         """Say goodbye with the daemon's own line and hang up; also the way out of a bug."""
-        if self.state in (State.ENDING, State.HANGING_UP, State.ENDED):
+        if self.state in (State.ENDING, State.RELEASING, State.HANGING_UP, State.ENDED):
             return []
         if self.state is State.LAST_WORDS:
-            return self._conclude(self._decided_outcome or "hung_up")
+            return self._conclude()
         out: list[AnyEffect] = [self._note("end_politely", why=why)]
         self._outcome = self._decided_outcome or ("cut_short" if line is Prompt.FAREWELL else "technical")
         if self.state is State.RINGING:
-            return out + self._hang_up(now)
-        text = self._caller.open_text
+            return out + self._end(now)
+        text, since = self._caller.open_text, self._caller.open_samples
         out += self._nothing_more()
         if not isinstance(self._asked, effects.Understand):
             # While the line is said: the caller's last words may be an opt-out.
-            out += self._forget() + (self._understand(text) if text and self._outcome != OPTED_OUT else [])
+            out += self._forget() + (self._understand(text, since) if text and self._outcome != OPTED_OUT else [])
         return out + self._agent.play(line, self._next()) + self._enter_ending(now)
 
     # Life cycle ------------------------------------------------------------------------------------------------------
@@ -136,14 +164,16 @@ class Call:
         return out
 
     def _media_started(self, event: events.MediaStarted, now: float) -> list[AnyEffect]:
-        if self.state is State.HANGING_UP and self._media_at is None:
+        if self.state in LEAVING and self._media_at is None:
             return []  # it crossed our BYE
         if not self._timers.stop(Timer.MEDIA):
             raise ImpossibleEvent(event, self.state)
         self._media_at = now
         if self._busy:
             self._outcome = "busy"
-            return self._agent.play(Prompt.BUSY, self._next()) + self._enter_ending(now)
+            self._connects = self.can_transfer
+            line = Prompt.OVERFLOW if self._connects else Prompt.BUSY
+            return self._agent.play(line, self._next()) + self._enter_ending(now)
         if Engine.SPEECH in self._lost:
             return self._hold_for_speech(now)
         self._timers.wait(now)
@@ -152,33 +182,44 @@ class Call:
     def _hung_up(self, event: events.HungUp, now: float) -> list[AnyEffect]:
         if self.state is State.LAST_WORDS:
             return []
+        so_far = self._decided_outcome or ("technical" if event.by_us else "hung_up")
+        told = self._handover.release(so_far, gone=True)  # before all else: it races the dialer's own entry
         note = self._note("hung_up", code=event.code, by_us=event.by_us, state=self.state.value)
         self._duration_s = now - self._media_at if self._media_at is not None else 0.0
-        if not event.by_us and self._decided_outcome != OPTED_OUT and Engine.MIND not in self._lost:
+        if not event.by_us or not told:
             last_words = self._last_words(now)
             if last_words is not None:
-                return [*(e for e in last_words if not isinstance(e, effects.Hush)), note]
+                return [*told, *(e for e in last_words if not isinstance(e, effects.Hush)), note]
         out = [e for e in self._nothing_more() if not isinstance(e, effects.Hush)]
-        outcome = self._decided_outcome or ("technical" if event.by_us else "hung_up")
-        return [*out, *self._forget(), note, *self._conclude(outcome)]
+        self._outcome = so_far
+        return [*told, *out, *self._forget(), note, *self._conclude()]
 
     @property
     def _decided_outcome(self) -> str | None:
         """The one that the call ends with, whether its closing is to come, is taken back for now or has been said."""
-        return self._outcome or self._position.closed or (OPTED_OUT if self._position.opted_out else None)
+        opted_out = OPTED_OUT if self._position.opted_out else None
+        booked = CALLBACK if self._handover.has_booked and self._campaign.has_outcome(CALLBACK) else None
+        return self._outcome or self._position.closed or opted_out or booked or self._position.reached
 
     def _last_words(self, now: float) -> list[AnyEffect] | None:
-        """Understand what no reply was decided on: it may be an opt-out. None when there is no such thing."""
+        """Understand what no reply was decided on: it may be an opt-out. None when there is no such thing.
+
+        What the dialer still has to answer is waited for in the same way.
+        """
         out: list[AnyEffect] = []
-        if isinstance(self._asked, effects.Understand):
+        deaf = self._decided_outcome == OPTED_OUT or Engine.MIND in self._lost
+        awaited = self.state is State.DECIDING or (self.state in LEAVING and self._caller.turn is not None)
+        if isinstance(self._asked, effects.Understand) and not deaf:
             out += self._nothing_more()
-        elif self.state is State.DECIDING:
+        elif awaited and not deaf:
             out += self._agent.line_over(cut=True)
-        elif self._caller.tracker.active and self.state in TALKING:
+        elif self._caller.tracker.active and self.state in TALKING | LEAVING and not deaf:
             if self.state is not State.LISTENING:
                 out += self._caller.gone()
             out += [*_in_order(self._agent.cut()), *self._forget()]
             out += self._close_stretch(now, cut=True)
+        elif self._handover.owed:
+            out += self._nothing_more() + self._forget()
         else:
             return None
         self._timers.only(Timer.LAST_WORDS, now + LAST_WORDS_S)
@@ -187,29 +228,150 @@ class Call:
         self.state = State.LAST_WORDS
         return out
 
-    def _conclude(self, outcome: str) -> list[AnyEffect]:
+    def _nothing_owed(self) -> list[AnyEffect]:
+        """The caller is gone: that was the last word, unless something else is still to come."""
+        words = self._caller.turn is not None and self._caller.final is not None
+        if words or isinstance(self._asked, effects.Understand) or self._handover.owed:
+            return []
+        return self._conclude()
+
+    def _conclude(self) -> list[AnyEffect]:
         out = self._caller.gone() + self._forget()
         self._timers.clear()
         self.state = State.ENDED
-        return [*out, effects.Concluded(self.id, outcome, dict(self._position.slots), round(self._duration_s, 3))]
-
-    def _hang_up(self, now: float) -> list[AnyEffect]:
-        out = self._forget()
-        self._agent.utterance = None
-        self._timers.only(Timer.HANG_UP, now + HANG_UP_S)
-        self.state = State.HANGING_UP
-        return [*out, effects.HangUp(self.id)]
+        position = self._position
+        done = effects.Concluded(
+            self.id,
+            self._decided_outcome or "hung_up",
+            dict(position.slots),
+            round(self._duration_s, 3),
+            "" if self._busy else position.question,
+            self._handover.transferred,
+        )
+        return [*out, done]
 
     def _enter_ending(self, now: float) -> list[AnyEffect]:
         self._timers.only(Timer.ENDING, now + ENDING_S)
         self.state = State.ENDING
         return []
 
+    # The dialer ------------------------------------------------------------------------------------------------------
+
+    def _finish(self, now: float) -> list[AnyEffect]:
+        """All is said that goes before a hand-over, or before the end."""
+        return self._transfer(now) if self._connects else self._end(now)
+
+    def _transfer(self, now: float) -> list[AnyEffect]:
+        self._connects = False
+        self._outcome = outcome = self._decided_outcome or "technical"
+        where = "" if self._busy else self._position.question
+        self._timers.all_but(Timer.MAX_CALL)
+        self._timers.wait(now)
+        self.state = State.TRANSFERRING
+        return self._handover.transfer(outcome, dict(self._position.slots), where, overflow=self._busy)
+
+    def _end(self, now: float) -> list[AnyEffect]:
+        """The dialer first: a BYE before its word would make a dropped call of this one."""
+        out = self._forget()
+        self._agent.utterance = None
+        self._timers.only(Timer.RELEASE, now + RELEASE_S)
+        self.state = State.RELEASING
+        return [*out, *self._handover.release(self._decided_outcome or "technical")]
+
+    def _released(self, event: events.Released, now: float) -> list[AnyEffect]:
+        moved = self._handover.transfer_answered(well=True)
+        if self.state is State.LAST_WORDS:
+            return self._nothing_owed()
+        if self.state is not State.RELEASING and not moved:
+            return []
+        out: list[AnyEffect] = [self._note("released", by_dialer=event.by_dialer, transferred=moved)]
+        if self.state not in (State.TRANSFERRING, State.RELEASING, State.ENDING):
+            out += self._nothing_more() + self._forget()  # it was given up, and came about all the same
+        if not event.by_dialer:
+            return out + self._hang_up(now)
+        self._timers.only(Timer.RELEASE, now + DIALER_BYE_S)
+        self.state = State.RELEASING
+        return out
+
+    def _not_released(self, now: float) -> list[AnyEffect]:
+        """In time: neither the dialer's word nor its BYE."""
+        return self._end(now) if self._handover.transfer_late() else self._hang_up(now)
+
+    def _hang_up(self, now: float) -> list[AnyEffect]:
+        self._timers.only(Timer.HANG_UP, now + HANG_UP_S)
+        self.state = State.HANGING_UP
+        return [effects.HangUp(self.id)]
+
+    def _transfer_failed(self, event: events.TransferFailed, now: float) -> list[AnyEffect]:
+        if not self._handover.transfer_answered(well=False):
+            return []
+        note = self._note("transfer_failed", nobody=event.nobody)
+        match self.state:
+            case State.LAST_WORDS:
+                return [note, *self._nothing_owed()]
+            case State.RELEASING:
+                return [note, *self._end(now)]
+            case State.TRANSFERRING:
+                return [note, *self._stay(now)]
+            case _:
+                return [note]
+
+    def _stay(self, now: float) -> list[AnyEffect]:
+        """Nobody takes the caller. What was said meanwhile is understood before anything else is asked."""
+        if self._caller.turn is not None or isinstance(self._asked, effects.Understand):
+            return []
+        self._timers.stop_waiting()
+        if self._busy:
+            return self._agent.play(Prompt.BUSY, self._next()) + self._enter_ending(now)
+        decision = dialogue.on_transfer_failed(self._campaign, self._position, self._outcome or "technical")
+        if Engine.SPEECH not in self._lost:
+            return self._decided(decision, now)
+        self.state = State.HOLDING
+        return [*self._decided(decision, now), *self._hold(now)]
+
+    def _opt_out(self) -> list[AnyEffect]:
+        return self._handover.opt_out(round(self._understand_from / RATE_HZ, 3))
+
+    def _book(self, when: str, now: float) -> list[AnyEffect]:
+        out = self._handover.book(when)
+        self._booking = True
+        if self.state is not State.HOLDING:
+            self.state = State.BOOKING
+            self._timers.wait(now)
+        return out + self._booked(now)
+
+    def _book_answered(self, event: CallbackSet | CallbackRefused, now: float) -> list[AnyEffect]:
+        self._handover.book_answered(event)
+        if self.state is State.LAST_WORDS:
+            return self._nothing_owed()
+        return self._booked(now) if self.state in (State.BOOKING, State.HOLDING) else []
+
+    def _booked(self, now: float) -> list[AnyEffect]:
+        """Say what has become of the time, if that is known and awaited."""
+        answer = self._handover.booked
+        if answer is None or not self._booking:
+            return []
+        self._booking = False
+        if isinstance(answer, CallbackSet):
+            return self._decided(dialogue.on_callback_set(self._campaign, self._position, answer.said), now)
+        return self._decided(dialogue.on_callback_refused(self._campaign, self._position, answer.hours), now)
+
+    def _gave_up(self, now: float) -> list[AnyEffect]:
+        """The caller has waited for too long."""
+        if self.state is State.TRANSFERRING:
+            why = "transfer_late" if self._handover.transfer_late() else "mind_late"
+            return [self._note(why), *self._caller.gone(), *self._forget(), *self._stay(now)]
+        if self.state is State.BOOKING:
+            self._booking = False
+            self._timers.stop_waiting()
+            return [self._note("booking_late"), *self._decided(dialogue.on_callback_lost(self._campaign, self._position), now)]
+        return self.end_politely("engines_gone", now)
+
     def _timer(self, timer: Timer, now: float) -> list[AnyEffect]:
         match timer:
             case Timer.MEDIA:
                 self._outcome = "technical"
-                return [self._note("no_media"), *self._hang_up(now)]
+                return [self._note("no_media"), *self._end(now)]
             case Timer.NO_INPUT:
                 self._caller.before = self._position
                 return self._decided(dialogue.on_no_input(self._position), now)
@@ -218,16 +380,17 @@ class Call:
             case Timer.SLOW:
                 return self._slow(now)
             case Timer.GIVE_UP:
-                return self.end_politely("engines_gone", now)
+                return self._gave_up(now)
             case Timer.MAX_CALL:
                 return self.end_politely("longest_call", now, Prompt.FAREWELL)
             case Timer.ENDING:
-                return self._hang_up(now)
+                return self._end(now)
             case Timer.LAST_WORDS:
-                gone = self.state is State.LAST_WORDS
-                return self._conclude(self._decided_outcome or "hung_up") if gone else self._all_said(now)
+                return self._conclude() if self.state is State.LAST_WORDS else self._all_said(now)
             case Timer.OVER_CLOSING:
                 return self._no_longer(now) if self.state is State.LISTENING else []
+            case Timer.RELEASE:
+                return self._not_released(now)
             case Timer.HANG_UP:
                 return self._hung_up(events.HungUp(self.id, 408, "no answer to BYE", True), now)
             case _:
@@ -242,7 +405,9 @@ class Call:
                 return self._listen(now)
             case State.SPEAKING | State.PAUSED if self._outcome is None:
                 return self._barge(self._bargein.judge(self._caller.tracker), now)
-            case State.DECIDING | State.THINKING | State.PHRASING | State.SPEAKING:
+            case State.TRANSFERRING:
+                return self._overhear(now)
+            case State.DECIDING | State.THINKING | State.BOOKING | State.PHRASING | State.SPEAKING:
                 return self._take_back(now) if self._caller.tracker.active and self._caller.before is not None else []
             case _:
                 return []
@@ -282,17 +447,42 @@ class Call:
     def _final_text(self, text: str, now: float) -> list[AnyEffect]:
         self._timers.stop(Timer.FINAL)
         turn = self._caller.final_text(text)
-        if turn is None or self.state not in (State.DECIDING, State.LAST_WORDS):
+        if turn is None or self.state not in LEAVING | {State.DECIDING, State.LAST_WORDS}:
             return []
         if self.state is State.LAST_WORDS:
-            return self._understand(turn.text) if turn.text else self._conclude(self._decided_outcome or "hung_up")
+            return self._understand(turn.text, turn.start_samples) if turn.text else self._no_more_words()
+        if self.state in LEAVING:
+            return self._overheard(turn, now)
         if self._position.closed is not None and is_backchannel(turn.text):
             return self._all_said(now)
         if not turn.text:
             return self._wordless(turn, now)
         self.state = State.THINKING
         self._owe_reply(now)
-        return self._understand(turn.text)
+        return self._understand(turn.text, turn.start_samples)
+
+    def _overhear(self, now: float) -> list[AnyEffect]:
+        """While a human is sought nothing is answered, but an opt-out counts."""
+        question = self._campaign.question(self._position.question)
+        heard = self._caller.tracker.active and self._caller.tracker.ended(question)
+        if not heard or self._caller.final is not None or isinstance(self._asked, effects.Understand):
+            return []
+        self._timers.arm(Timer.FINAL, now + FINAL_S)
+        return [self._caller.close_stretch(self._next(), self._position)]
+
+    def _overheard(self, turn: CallerTurn, now: float) -> list[AnyEffect]:
+        out = self._caller.gone()
+        if turn.text and not is_backchannel(turn.text):
+            return out + self._understand(turn.text, turn.start_samples)
+        return out + self._go_on(now)
+
+    def _go_on(self, now: float) -> list[AnyEffect]:
+        """What was said while a human was sought is understood: the answer may have come before it."""
+        waits = self.state is not State.TRANSFERRING or self._handover.transferring
+        return [] if waits else self._stay(now)
+
+    def _no_more_words(self) -> list[AnyEffect]:
+        return self._caller.gone() + self._nothing_owed()
 
     def _wordless(self, turn: CallerTurn, now: float) -> list[AnyEffect]:
         if turn.spoken_samples / RATE_HZ < NOISE_S:
@@ -315,6 +505,7 @@ class Call:
         if self._outcome == OPTED_OUT:
             self._position = msgspec.structs.replace(self._position, opted_out=True)
         self._outcome = None
+        self._booking = False
         self._timers.stop_waiting()
         self._timers.stop(Timer.FINAL)
         self.state = State.LISTENING
@@ -365,7 +556,8 @@ class Call:
 
     # The mind answers ------------------------------------------------------------------------------------------------
 
-    def _understand(self, text: str) -> list[AnyEffect]:
+    def _understand(self, text: str, since_samples: int) -> list[AnyEffect]:
+        self._understand_from = since_samples
         return self._ask(effects.Understand(self.id, self._next(), self._position.question, text))
 
     def _ask(self, request: effects.Understand | effects.Phrase) -> list[AnyEffect]:
@@ -382,27 +574,43 @@ class Call:
         self._asked = None
         meant = event.understanding
         note = self._note("understood", intent=meant.intent, slot=meant.slot is not None, question=self._position.question)
+        opts_out = meant.intent == Builtin.OPT_OUT
+        out = [note, *(self._opt_out() if opts_out else [])]
         if self.state is State.LAST_WORDS:
-            wish = BUILTIN_OUTCOME[Builtin(meant.intent)] if meant.intent in PARTING_WISHES else "hung_up"
-            return [note, *self._conclude(OPTED_OUT if wish == OPTED_OUT else self._decided_outcome or wish)]
-        if self.state is State.ENDING:
-            self._outcome = OPTED_OUT if meant.intent == Builtin.OPT_OUT else self._outcome
-            return [note]
+            wish = BUILTIN_OUTCOME[Builtin(meant.intent)] if meant.intent in PARTING_WISHES else None
+            self._outcome = OPTED_OUT if opts_out else self._decided_outcome or wish
+            return [*out, *self._nothing_owed()]
+        if self.state is State.ENDING or self.state in LEAVING:
+            self._outcome = OPTED_OUT if opts_out else self._outcome
+            return [*out, *self._go_on(now)]
         if self._position.closed is not None and Engine.SPEECH in self._lost:
             # Without a voice nothing can be put right any more.
-            self._outcome = OPTED_OUT if meant.intent == Builtin.OPT_OUT else None
-            return [note, *self._all_said(now)]
-        return [note, *self._decided(dialogue.on_meaning(self._campaign, self._position, meant), now)]
+            self._outcome = OPTED_OUT if opts_out else None
+            return [*out, *self._all_said(now)]
+        return [*out, *self._decided(dialogue.on_meaning(self._campaign, self._position, meant), now)]
 
     def _decided(self, decision: Decision, now: float) -> list[AnyEffect]:
         self._position = decision.position
         self._outcome = decision.outcome
-        if not decision.acts:
-            return self._all_said(now)
+        out = self._opt_out() if decision.outcome == OPTED_OUT else []
+        acts = decision.acts
+        if decision.book is not None:
+            return out + self._book(decision.book, now)
+        if not acts:
+            return out + self._all_said(now)
+        self._connects = self._may_connect(decision)
+        if self._connects:
+            acts = (*acts[:-1], Act(ActKind.CONNECTING))
         if self.state is State.HOLDING:
-            self._waiting = decision.acts
-            return []
-        return self._phrase(decision.acts, now)
+            self._waiting = acts
+            return out
+        return out + self._phrase(acts, now)
+
+    def _may_connect(self, decision: Decision) -> bool:
+        """A closing that a human is the better end for."""
+        if decision.outcome is None or decision.acts[-1].kind is not ActKind.CLOSE:
+            return False
+        return self.can_transfer and not self._handover.tried and self._campaign.outcome(decision.outcome).transfer
 
     def _phrase(self, acts: tuple[Act, ...], now: float) -> list[AnyEffect]:
         self._timers.stop(Timer.NO_INPUT, Timer.OVER_CLOSING, Timer.LAST_WORDS)
@@ -477,7 +685,7 @@ class Call:
         if self._outcome is not None:
             if self._spoken_to():
                 return self._listen_on(out, now)
-            return _in_order(out + self._stretch_gone()) + self._hang_up(now)
+            return _in_order(out + self._stretch_gone()) + self._finish(now)
         if Engine.SPEECH in self._lost:
             return out + self._hold_for_speech(now)
         if spoken_over:
@@ -509,7 +717,7 @@ class Call:
 
     def _all_said(self, now: float) -> list[AnyEffect]:
         """On both sides."""
-        return [*self._caller.gone(), *self._hang_up(now)]
+        return [*self._caller.gone(), *self._finish(now)]
 
     def _nothing_more(self) -> list[AnyEffect]:
         """Cut whoever speaks; what was said and heard till now becomes history."""
@@ -532,7 +740,8 @@ class Call:
     def _mind_lost(self) -> list[AnyEffect]:
         """A mind that owes an answer has its SLOW timer running. Half a sentence is said, and later all of it again."""
         if self.state is State.LAST_WORDS:
-            return self._conclude(self._decided_outcome or "hung_up")
+            self._asked = self._caller.final = None
+            return self._no_more_words()
         utterance = self._agent.utterance
         if utterance is None or utterance.worded:
             return []
@@ -544,11 +753,13 @@ class Call:
         return [effects.Say(self.id, utterance.number, len(utterance.clauses) - 1, "", True)]
 
     def _speech_lost(self, now: float) -> list[AnyEffect]:
-        if self.state in (State.RINGING, State.HOLDING, State.ENDING, State.HANGING_UP, State.LAST_WORDS):
-            return []  # what is said here is not the engine's
+        if self.state is State.LAST_WORDS:
+            return []
         if self.state is not State.DECIDING:
             self._caller.final = None
         self._caller.texts_lost()
+        if self.state in LEAVING | {State.RINGING, State.HOLDING, State.ENDING}:
+            return []  # what is said here is not the engine's
         if self._position.closed is not None:
             return self._heard_out(now)
         utterance = self._agent.utterance
@@ -570,7 +781,7 @@ class Call:
         if self.state is State.DECIDING and turn is not None and turn.text:
             # The final text died with the engine; the partial one is what the caller will be answered to.
             self._timers.wait(now)
-            out += self._understand(turn.text)
+            out += self._understand(turn.text, turn.start_samples)
         out += self._caller.gone() + self._agent.over(cut=True) + self._stretch_gone()
         if isinstance(self._asked, effects.Phrase):
             out += self._forget()
@@ -596,13 +807,14 @@ class Call:
 
     def _line_played(self, line: Utterance, event: events.Played, now: float) -> list[AnyEffect]:
         out: list[AnyEffect] = []
-        if self._agent.left(line, event) and line.played_s >= TAKE_BACK_S:
+        said = self._agent.left(line, event) and line.played_s >= TAKE_BACK_S
+        if (said or event.finished) and self.state is not State.TRANSFERRING:
             out += self._caller.gone()
         if not event.finished:
             return out
-        out += [*self._caller.gone(), *self._agent.line_over(cut=False)]
+        out += self._agent.line_over(cut=False)
         if self.state is State.ENDING:
-            return _in_order(out + self._stretch_gone()) + self._hang_up(now)
+            return _in_order(out + self._stretch_gone()) + (self._finish(now) if self._busy else self._end(now))
         if self.state is State.HOLDING and Engine.SPEECH not in self._lost:
             return out + self._recover(now)
         return out
@@ -624,6 +836,10 @@ class Call:
         self._timers.stop_waiting()
         if isinstance(self._asked, effects.Understand):
             self.state = State.THINKING
+            self._timers.wait(now)
+            return []
+        if self._booking:
+            self.state = State.BOOKING
             self._timers.wait(now)
             return []
         if self._waiting is None:

@@ -43,6 +43,11 @@ class Caller:
         """Their words that are no history yet, as far as they are known."""
         return " ".join(x for x in (self.turn.text if self.turn else "", self.tracker.text) if x)
 
+    @property
+    def open_samples(self) -> int:
+        """Audio time at which those words began."""
+        return self.turn.start_samples if self.turn else self.tracker.onset_samples
+
     def row(self, row: Heard) -> Heard:
         """The row, without a text that is of the stretch before."""
         return row if self.final is None or row.text is None else msgspec.structs.replace(row, text=None)

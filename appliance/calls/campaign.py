@@ -20,6 +20,9 @@ END = "end:"  # "end:<outcome>" as the target of a branch
 NEXT = "next"
 REPEAT = "repeat"
 
+WHEN = "{when}"  # the place for `Act.value` in the two lines that have one
+HOURS = "{hours}"
+
 
 class SlotKind(enum.StrEnum):
     """What a question's answer looks like. Decides the recognizer's bias and how long to wait for more words."""
@@ -31,6 +34,7 @@ class SlotKind(enum.StrEnum):
     DATE = "date"
     NAME = "name"
     OPEN = "open"
+    WHEN = "when"  # a time to call back; capturing it books the callback
 
 
 class Builtin(enum.StrEnum):
@@ -59,7 +63,11 @@ class Question(_Model):
 
     A value without an entry goes by `otherwise`. `phrases` adds wordings per slot value (for `choice` it is the list
     of choices). `digits` is how many digits a complete answer has (kind `digits`); `least` and `most` bound a sensible
-    answer, both included (kind `number`).
+    answer, both included (kind `number`). `aside`: not in the line of questions, only reached by its id; "next" from it is
+    its `give_up`.
+
+    A captured `when` is booked with the dialer. The call then ends with the outcome "callback"; where the campaign has
+    none, it goes by `otherwise`.
     """
 
     id: Id
@@ -74,6 +82,7 @@ class Question(_Model):
     most: int | None = None
     reasks: int = Field(default=2, ge=0, le=5)
     give_up: str = NEXT
+    aside: bool = False
 
 
 class Reply(_Model):
@@ -86,10 +95,15 @@ class Reply(_Model):
 
 
 class Outcome(_Model):
-    """How a call can end. `closing` is the agent's last sentence ("" where the caller is gone)."""
+    """How a call can end. `closing` is the agent's last sentence ("" where the caller is gone).
+
+    `transfer`: hand the caller to a human where the dialer can; the closing is then said only if that fails and there is
+    no question of the kind `when` to ask instead.
+    """
 
     id: Id
     closing: str = Field(default="", max_length=600)
+    transfer: bool = False
 
 
 class Lines(_Model):
@@ -103,6 +117,11 @@ class Lines(_Model):
     goodbye: Line = "I am sorry, we have a technical problem. Goodbye."
     farewell: Line = "I am sorry, I have to end the call here. Goodbye."
     busy: Line = "I am sorry, all our lines are busy right now. Goodbye."
+    overflow: Line = "All our assistants are busy. One moment please, I will put you through."
+    connecting: Line = "One moment please, I will see who is free."
+    nobody_free: Line = "I am sorry, nobody is free at the moment."
+    callback_set: Line = "I have noted that we call you {when}. Goodbye."
+    callback_hours: Line = "I am sorry, we may only call {hours}."
 
 
 # What the product itself concludes; a campaign must say how each is closed.
@@ -113,6 +132,10 @@ BUILTIN_OUTCOME = {
     Builtin.NOT_INTERESTED: "not_interested",
     Builtin.GOODBYE: "not_interested",
 }
+
+
+# Nobody is there to be handed over, or does not want to be.
+_NEVER_TRANSFERRED = frozenset({"dnc", "no_input", "hung_up", "technical", "callback"})
 
 
 def _bounds_problems(question: Question) -> list[str]:
@@ -126,6 +149,14 @@ def _bounds_problems(question: Question) -> list[str]:
 
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_OPEN_LINES = {"lines.callback_set": WHEN, "lines.callback_hours": HOURS}  # what each is filled with when it is said
+
+
+def _placeholder_problems(where: str, line: str) -> list[str]:
+    own = _OPEN_LINES.get(where)
+    found = re.findall(r"\{[^}]*\}?|\}", line)
+    problems = [f"{where}: '{each}' is neither {{agent}} nor {{company}}" for each in found if each != own]
+    return problems if own is None or own in found else [*problems, f"{where}: {own} is missing"]
 
 
 def _filled(part: Any, names: dict[str, str]) -> Any:
@@ -198,13 +229,22 @@ class Campaign(_Model):
             if q.slot is SlotKind.DIGITS and q.digits is None:
                 problems.append(f"questions.{i}.digits: say how many digits a complete answer has")
             problems += [f"questions.{i}.{problem}" for problem in _bounds_problems(q)]
+            if q.aside and q.give_up == NEXT:
+                problems.append(f"questions.{i}.give_up: nothing is next to a question aside, say where it leads")
+            if q.slot is SlotKind.WHEN and "callback" in outcomes and q.id in self.in_line()[:-1]:
+                problems.append(f"questions.{i}.aside: a callback ends the call, so this comes last or aside")
+        if not self.in_line():
+            problems.append("questions: all are aside, none is asked")
+        problems += [
+            f"outcomes.{i}.transfer: '{o.id}' has nobody to hand over"
+            for i, o in enumerate(self.outcomes)
+            if o.transfer and o.id in _NEVER_TRANSFERRED
+        ]
         for group, replies in (("answers", self.answers), ("objections", self.objections)):
             for i, reply in enumerate(replies):
                 check(f"{group}.{i}.then", reply.then)
         for where, line in self._spoken():
-            problems += [
-                f"{where}: '{found}' is neither {{agent}} nor {{company}}" for found in re.findall(r"\{[^}]*\}?|\}", line)
-            ]
+            problems += _placeholder_problems(where, line)
         ids = [q.id for q in self.questions] + [r.id for r in (*self.answers, *self.objections)] + [b.value for b in Builtin]
         for name in sorted({x for x in ids if ids.count(x) > 1}):
             problems.append(f"'{name}': the id is used twice")
@@ -215,6 +255,13 @@ class Campaign(_Model):
     def question(self, question_id: str) -> Question:
         return next(q for q in self.questions if q.id == question_id)
 
+    def in_line(self) -> list[str]:
+        """The ids of the questions that are asked one after the other."""
+        return [q.id for q in self.questions if not q.aside]
+
+    def has_outcome(self, outcome_id: str) -> bool:
+        return any(o.id == outcome_id for o in self.outcomes)
+
     def outcome(self, outcome_id: str) -> Outcome:
         return next(o for o in self.outcomes if o.id == outcome_id)
 
@@ -223,8 +270,11 @@ class Campaign(_Model):
         return next((r for r in (*self.answers, *self.objections) if r.id == reply_id), None)
 
     def verbatim(self) -> list[str]:
-        """Every sentence the script can say word for word, each once: what a voice prepares at load."""
-        return list(dict.fromkeys(line for _, line in self._spoken() if line))
+        """Every sentence the script can say word for word, each once: what a voice prepares at load.
+
+        Not the two lines that have a place for a time: their words are known only when they are said.
+        """
+        return list(dict.fromkeys(line for where, line in self._spoken() if line and where not in _OPEN_LINES))
 
     def _spoken(self) -> Iterator[tuple[str, str]]:
         """Every line of the agent, with its key path."""

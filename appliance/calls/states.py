@@ -16,7 +16,10 @@ class State(enum.Enum):
     SPEAKING = "speaking"
     PAUSED = "paused"  # the caller may be interrupting
     HOLDING = "holding"  # speech is gone: the daemon's own lines are all there is
+    BOOKING = "booking"  # the dialer is asked to keep the time of a callback
+    TRANSFERRING = "transferring"  # the dialer is asked for a human
     ENDING = "ending"  # the last words are on their way
+    RELEASING = "releasing"  # the dialer is told how the call ended, and may end it itself
     HANGING_UP = "hanging_up"
     LAST_WORDS = "last_words"  # the caller is gone; what they said last is still being understood
     ENDED = "ended"

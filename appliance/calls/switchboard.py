@@ -10,6 +10,7 @@ from appliance.calls.call import Call
 from appliance.calls.campaign import Campaign
 from appliance.calls.effects import AnyEffect
 from appliance.calls.events import AnyEvent, Engine
+from appliance.calls.shadow import ShadowCall
 from appliance.calls.states import ImpossibleEvent, State
 
 
@@ -22,20 +23,30 @@ class Switchboard:
     """All calls of the box. A call over capacity, or one that comes while draining, still gets a voice.
 
     `lines` calls are talked to at once, and one more leg: the next INVITE can come before the old call's BYE.
+    `can_transfer`: there are humans to hand callers to. `shadow`: every call is listened to, and nothing is said.
 
     A call that raises is ended politely, and the others never hear of it; `on_bug(call, bug)` may log the exception. Its
     default raises whatever is no ImpossibleEvent.
     """
 
     def __init__(
-        self, campaign: Campaign, *, lines: int, longest_call_s: float, on_bug: Callable[[str, Exception], None] = _raise
+        self,
+        campaign: Campaign,
+        *,
+        lines: int,
+        longest_call_s: float,
+        can_transfer: bool = False,
+        shadow: bool = False,
+        on_bug: Callable[[str, Exception], None] = _raise,
     ) -> None:
         self._campaign = campaign
         self._lines = lines
         self._longest_call_s = longest_call_s
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[str, Call | ShadowCall] = {}
         self._lost: set[Engine] = set()
         self._draining = False
+        self._can_transfer = can_transfer
+        self._shadow = shadow
         self._on_bug = on_bug
         self.over_capacity = 0
 
@@ -52,6 +63,22 @@ class Switchboard:
     @property
     def draining(self) -> bool:
         return self._draining
+
+    @property
+    def can_transfer(self) -> bool:
+        return self._can_transfer
+
+    @can_transfer.setter
+    def can_transfer(self, can: bool) -> None:
+        """For the calls that are up, too."""
+        self._can_transfer = can
+        for call in self._calls.values():
+            if isinstance(call, Call):
+                call.can_transfer = can
+
+    def set_lines(self, lines: int) -> None:
+        """From now on so many. Calls that are up go on."""
+        self._lines = lines
 
     def handle(self, event: AnyEvent, now: float) -> list[AnyEffect]:
         """One event of one call. An unknown call's event is late: nothing."""
@@ -80,7 +107,7 @@ class Switchboard:
         return self._everyone(lambda call: events.EngineBack(call, engine), now)
 
     def drain(self) -> None:
-        """From now on a new call is told that all lines are busy; running ones go on."""
+        """From now on a new call is one over capacity; running ones go on."""
         self._draining = True
 
     def stop(self, now: float) -> list[AnyEffect]:
@@ -95,9 +122,19 @@ class Switchboard:
     def _admit(self, call: str) -> None:
         if call in self._calls:
             return  # impossible, and the call itself says so
+        if self._shadow:
+            self._calls[call] = ShadowCall(call, self._campaign, longest_s=self._longest_call_s, lost=frozenset(self._lost))
+            return
         busy = self._draining or len(self._calls) > self._lines
         self.over_capacity += busy
-        self._calls[call] = Call(call, self._campaign, longest_s=self._longest_call_s, lost=frozenset(self._lost), busy=busy)
+        self._calls[call] = Call(
+            call,
+            self._campaign,
+            longest_s=self._longest_call_s,
+            lost=frozenset(self._lost),
+            busy=busy,
+            can_transfer=self._can_transfer,
+        )
 
     def _everyone(self, event: Callable[[str], AnyEvent], now: float) -> list[AnyEffect]:
         out: list[AnyEffect] = []
@@ -105,7 +142,7 @@ class Switchboard:
             out += self.handle(event(name), now)
         return out
 
-    def _run(self, call: Call, step: Callable[[], list[AnyEffect]], now: float) -> list[AnyEffect]:
+    def _run(self, call: Call | ShadowCall, step: Callable[[], list[AnyEffect]], now: float) -> list[AnyEffect]:
         try:
             out = step()
         except Exception as bug:  # noqa: BLE001 - the boundary of one call: its bug must not reach the others
@@ -115,16 +152,20 @@ class Switchboard:
             del self._calls[call.id]
         return out
 
-    def _way_out(self, call: Call, now: float) -> list[AnyEffect]:
+    def _way_out(self, call: Call | ShadowCall, now: float) -> list[AnyEffect]:
         try:
             return call.end_politely("bug", now)
         except Exception as bug:  # noqa: BLE001 - see _run
             self._on_bug(call.id, bug)
             call.state = State.ENDED
-            return [effects.HangUp(call.id), effects.Concluded(call.id, "technical", {}, 0.0)]
+            return [
+                effects.Release(call.id, "technical", gone=True),
+                effects.HangUp(call.id),
+                effects.Concluded(call.id, "technical", {}, 0.0),
+            ]
 
 
-def _note(call: Call, bug: Exception) -> effects.Note:
+def _note(call: Call | ShadowCall, bug: Exception) -> effects.Note:
     if isinstance(bug, ImpossibleEvent):
         return effects.Note(call.id, "impossible_event", {"event": bug.event_type, "state": bug.state.value})
     return effects.Note(call.id, "bug", {"error": type(bug).__name__, "state": call.state.value})

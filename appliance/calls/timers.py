@@ -11,6 +11,8 @@ FINAL_S = 0.5  # the recognizer's last word; after that its partial text has to 
 SLOW_S = 0.7  # the caller has waited so long for a sound of us: say something human
 HOLD_AGAIN_S = 6.0
 GIVE_UP_S = 12.0
+RELEASE_S = 2.0  # the dialer's word that the call is over
+DIALER_BYE_S = 2.0  # after that word, for the dialer to end the leg itself: 64-219 ms were seen
 HANG_UP_S = 5.0  # for the BYE's answer
 ENDING_S = 30.0
 OVER_CLOSING_S = 5.0  # what the caller says over our last words is listened to for so much longer
@@ -26,6 +28,7 @@ class Timer(enum.Enum):
     MAX_CALL = "max_call"
     ENDING = "ending"
     OVER_CLOSING = "over_closing"
+    RELEASE = "release"
     HANG_UP = "hang_up"
     LAST_WORDS = "last_words"
 
@@ -68,6 +71,10 @@ class Timers:
     def only(self, timer: Timer, at: float) -> None:
         """Arm it and stop all others."""
         self._at = {timer: at}
+
+    def all_but(self, timer: Timer) -> None:
+        """Stop all others."""
+        self._at = {t: at for t, at in self._at.items() if t is timer}
 
     def clear(self) -> None:
         self._at.clear()

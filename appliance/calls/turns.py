@@ -65,7 +65,7 @@ def hold_s(question: Question | None, text: str) -> float:
             if have >= want:
                 return HOLD_COMPLETE_S
             return HOLD_MORE_DIGITS_S if have else HOLD_OPEN_S
-        case SlotKind.CHOICE | SlotKind.NUMBER | SlotKind.DATE | SlotKind.NAME:
+        case SlotKind.CHOICE | SlotKind.NUMBER | SlotKind.DATE | SlotKind.WHEN | SlotKind.NAME:
             return HOLD_LIKELY_S
         case SlotKind.OPEN:
             return HOLD_OPEN_S

@@ -27,6 +27,11 @@ HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,
 InGroup = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{0,20}$")]
 LeadField = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+ReferTarget = Annotated[
+    str,
+    StringConstraints(pattern=r"^(|[A-Za-z0-9._*#+-]{1,64}|[Ss][Ii][Pp][Ss]?:[A-Za-z0-9\[\]!~*'()&=+$/%:;@._-]{1,200})$"),
+]
+OneLine = Annotated[str, StringConstraints(pattern=r"^[^\r\n]{0,80}$")]
 Disposition = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,6}$")]
 
 
@@ -99,10 +104,10 @@ class Queue(_Section):
     """An Asterisk queue joined over the manager interface (AMI)."""
 
     manager: Host
-    user: str
+    user: OneLine
     password: SecretStr
     queue: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,80}$")]
-    interface: str = ""
+    interface: OneLine = ""
     penalty: int = Field(default=0, ge=0, le=100)
 
 
@@ -149,7 +154,7 @@ class Dialer(_Section):
     shadow: bool = False
     vicidial: Vicidial | None = None
     queue: Queue | None = None
-    transfer_to: str = ""
+    transfer_to: ReferTarget = ""
     dispositions: dict[str, Disposition] = Field(default_factory=lambda: dict(DISPOSITIONS))
     callbacks: Callbacks = Field(default_factory=Callbacks)
 

@@ -8,6 +8,7 @@ from appliance.config.settings import DialerKind, Settings
 from appliance.dialers.pbx import PbxDialer
 from appliance.dialers.protocol import Dialer
 from appliance.dialers.queue import QueueDialer
+from appliance.dialers.queue_switch import QueueSwitch
 from appliance.dialers.vicidial.dialer import VicidialDialer
 
 
@@ -26,3 +27,11 @@ def dialer_of(settings: Settings) -> Dialer:
             return PbxDialer(choice.transfer_to)
         case _:
             assert_never(choice.kind)
+
+
+def switch_of(settings: Settings) -> Dialer:
+    """The same dialer for the guard: it pauses and resumes, and never is a second one of what the daemon is."""
+    choice = settings.dialer
+    if choice.kind is DialerKind.QUEUE and choice.queue is not None:
+        return QueueSwitch(choice.queue, settings.sip)
+    return dialer_of(settings)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from appliance.calls import callbacks, effects, events
-from appliance.calls.campaign import Campaign
+from appliance.calls.campaign import BUILTIN_OUTCOME, Builtin, Campaign
 from appliance.calls.summary import fields, summary
 from appliance.config.settings import Dialer as DialerSettings
 from appliance.dialers.courier import Courier, OutboxStorage
@@ -33,6 +33,7 @@ SETTLE_AT_MOST_S = 8.0  # after a release that is still being waited for
 IDENTIFY_S = 1.0  # the end of a call waits so long for whose it is
 HEALTH_S = 1.0
 START_S = 10.0
+OPTED_OUT = BUILTIN_OUTCOME[Builtin.OPT_OUT]
 NO_NUMBER = re.compile(r"\D+")
 
 
@@ -46,6 +47,7 @@ class _Call:
         self.identified = asyncio.Event()
         self.dnc_owed = False
         self.fields_owed = False
+        self.booking = asyncio.Lock()  # one after the other: the caller is told of each, and the last one counts
 
 
 class Desk:
@@ -250,7 +252,7 @@ class Desk:
             case effects.OptOut():
                 self._opt_out(call)
             case effects.BookCallback(when=when):
-                self._begin(self._book(call, when))
+                self._begin(self._in_turn(call, when))
             case _:
                 assert_never(effect)
 
@@ -273,10 +275,12 @@ class Desk:
     async def _transfer(self, call: _Call, effect: effects.Transfer) -> None:
         done = await self._handed_over(call, effect)
         match done.how:
-            case Control.DONE | Control.GONE:
-                if call.ref is not None and done.how is Control.DONE:
+            case Control.DONE:
+                if call.ref is not None:
                     self._owe_settle(call.ref, self._status("transferred"), transferred=True)
                 self._post(events.Released(effect.call, True))
+            case Control.GONE:  # the caller hung up first: the leg says so in a moment
+                self._post(events.TransferFailed(effect.call, False))
             case Control.REFER:
                 context = self._summary(call, effect.outcome, effect.slots, effect.where)
                 self._post(ReferWanted(effect.call, done.refer_to, context))
@@ -311,6 +315,10 @@ class Desk:
         call_id, lead_id = (call.ref.call_id, call.ref.lead_id) if call.ref is not None else ("", 0)
         self._courier.owe(EntryKind.DNC, call_id, lead_id, {"phone": phone, "scope": site.dnc_scope})
         self._courier.nudge()
+
+    async def _in_turn(self, call: _Call, when: str) -> None:
+        async with call.booking:
+            await self._book(call, when)
 
     async def _book(self, call: _Call, when: str) -> None:
         name = call.incoming.call
@@ -349,8 +357,8 @@ class Desk:
             self._owe_fields(call, call.ref, effect.slots)
             if site.write_comments:
                 self._owe_summary(call, call.ref, effect)
-        outcome = "transferred" if effect.transferred else effect.outcome
-        self._owe_settle(call.ref, self._status(outcome), transferred=effect.transferred)
+        outcome = outcome_told(effect)
+        self._owe_settle(call.ref, self._status(outcome), transferred=outcome == "transferred")
 
     # Paper -----------------------------------------------------------------------------------------------------------
 
@@ -391,6 +399,11 @@ class Desk:
             log.info("the dialer was asked for %s", f"{lines} calls at once" if lines else "no more calls")
         elif done.how is Control.FAILED or done.detail:
             self._alarm("capacity", f"the dialer could not be asked for {lines} lines: {done.detail}")
+
+
+def outcome_told(effect: effects.Concluded) -> str:
+    """What the dialer hears of the end: that a human has the caller, unless the caller opted out on the way there."""
+    return "transferred" if effect.transferred and effect.outcome != OPTED_OUT else effect.outcome
 
 
 def _our_offset_h(now: datetime) -> float:

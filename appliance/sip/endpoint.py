@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import logging
+import socket
 import threading
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from appliance.config.settings import Sip
 from appliance.errors import SipError
 from appliance.sip.legs import Legs
 from appliance.sip.media import CallMedia, MediaClock, Metronome, pcm_format
+from appliance.sip.refer import BAD_TARGET_CODE, Referred, refer_target
 from appliance.sip.registration import (
     Action,
     Registration,
@@ -33,20 +35,31 @@ from appliance.sip.registration import (
     State,
 )
 from appliance.sip.stack import account_config, close_stack, open_stack, registrar_uri
+from appliance.sip.translate import candidate_ids, voice_messages
 from appliance.sip.trust import Trust
 
 log = logging.getLogger(__name__)
 
 POLL_MS = 5
 START_TIMEOUT_S = 20.0
+RESOLVE_S = 3.0
 
 
 class InviteRefused(msgspec.Struct, frozen=True):
-    """pj refused an INVITE before it became a call: 488 where the dialer offers no codec of `sip.codecs`. A live
-    customer is in the dialer's voicemail because of it."""
+    """pj refused an INVITE before it became a call: 488 where the dialer offers no codec of `sip.codecs`, 486 where
+    there are more calls than pj has room for. A live customer is in the dialer's voicemail because of it; `ids` are
+    what the dialer may know them by, as in `events.Incoming`."""
 
     code: int
     reason: str
+    ids: tuple[str, ...] = ()
+
+
+class MailboxChanged(msgspec.Struct, frozen=True):
+    """The dialer says how many messages are in the phone's mailbox. A rising `new` are customers who landed there."""
+
+    new: int
+    old: int
 
 
 class _PjEndpoint(pj.Endpoint):  # type: ignore[misc]
@@ -60,8 +73,9 @@ class _PjEndpoint(pj.Endpoint):  # type: ignore[misc]
             self._happened.append(self._owner._on_transport_lost)
 
     def onRejectedIncomingCall(self, prm: pj.OnRejectedIncomingCallParam) -> None:
-        code, reason, source = int(prm.statusCode), prm.reason, prm.rdata.srcAddress
-        self._happened.append(lambda now: self._owner._on_refused_by_pj(now, source, InviteRefused(code, reason)))
+        source, ids = prm.rdata.srcAddress, candidate_ids(prm.rdata.wholeMsg, self._owner._settings.id_headers)
+        refused = InviteRefused(int(prm.statusCode), prm.reason, ids)
+        self._happened.append(lambda now: self._owner._on_refused_by_pj(now, source, refused))
 
 
 class _Account(pj.Account):  # type: ignore[misc]
@@ -71,7 +85,7 @@ class _Account(pj.Account):  # type: ignore[misc]
         self._owner = owner
 
     def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:
-        self._owner._on_invite(self, prm.callId, prm.rdata.srcAddress)
+        self._owner._on_invite(self, prm.callId, prm.rdata.srcAddress, prm.rdata.wholeMsg)
 
     def onRegState(self, prm: pj.OnRegStateParam) -> None:
         code = int(prm.code) if prm.rdata.wholeMsg else 0  # pj writes its own 408 or 503 where nobody answered
@@ -79,6 +93,11 @@ class _Account(pj.Account):  # type: ignore[misc]
         if 200 <= code < 300:  # at once: the registrar's first INVITE may be read by this very poll
             self._owner._trust.registered_at(prm.rdata.srcAddress)
         self._happened.append(lambda now: self._owner._on_registration_answer(now, code, reason, expires_s))
+
+    def onMwiInfo(self, prm: pj.OnMwiInfoParam) -> None:
+        counts = voice_messages(prm.rdata.wholeMsg)
+        if counts is not None and self._owner._trust.admits(prm.rdata.srcAddress):
+            self._happened.append(lambda _now: self._owner._post(MailboxChanged(*counts)))
 
     def onSendRequest(self, prm: pj.OnSendRequestParam) -> None:
         if prm.e.body.tsxState.type == pj.PJSIP_EVENT_RX_MSG:
@@ -89,8 +108,9 @@ class SipEndpoint:
     """One phone at one dialer, and all its calls.
 
     `post` is called from the SIP thread with `calls.events` `Incoming`, `MediaStarted` and `HungUp`, with
-    `RegistrationChanged` and with `InviteRefused`; it must hand over and return. `max_calls` is what the appliance
-    plans for, the overlap of an old BYE with the next INVITE included; more are accepted as long as pj has room.
+    `RegistrationChanged`, `InviteRefused`, `MailboxChanged` and `Referred`; it must hand over and return. `max_calls` is
+    what the appliance plans for, the overlap of an old BYE with the next INVITE included; more are accepted as long as
+    pj has room, which it is built with (160 calls, whatever `max_calls` is).
     INVITEs of others than the registrar and `sip.trusted` get 403 and are not heard of.
     All methods may be called from any thread; those that concern a call that is gone do nothing.
     """
@@ -100,7 +120,7 @@ class SipEndpoint:
         self._max_calls = max_calls
         self._post_out = post
         self._clock = MediaClock()
-        self._legs = Legs(self._clock, self._post)
+        self._legs = Legs(self._clock, settings.id_headers, self._post)
         self._registration = Registration(
             registrar=settings.registrar, username=settings.username, expires_s=settings.expires_s
         )
@@ -122,6 +142,10 @@ class SipEndpoint:
 
     def start(self) -> None:
         """Returns when the endpoint takes calls. Raises SipError when it cannot."""
+        # The first INVITE may be waiting already. A name server that is away must not keep us from answering the others.
+        resolver = threading.Thread(target=self._resolve, name="sip-resolver", daemon=True)
+        resolver.start()
+        resolver.join(RESOLVE_S)
         # A thread inside pj must not meet the end of the interpreter: C++ aborts the process then.
         atexit.register(self.stop, 0.0)
         self._thread.start()
@@ -146,6 +170,11 @@ class SipEndpoint:
         """How many INVITEs of strangers were refused."""
         return self._trust.refused
 
+    @property
+    def unanswered(self) -> int:
+        """How many INVITEs have come and are not answered yet."""
+        return len(self._legs.unanswered)
+
     def media(self, call: str) -> CallMedia | None:
         """The call's audio, from its INVITE on; None when the call is gone. Keep it to read what is left then."""
         return self._legs.media.get(call)
@@ -163,6 +192,18 @@ class SipEndpoint:
     def hang_up(self, call: str) -> None:
         """Send BYE, or what ends the call in its state. `HungUp` follows at once; pj repeats the BYE as needed."""
         self._commands.append(lambda _now: self._legs.hang_up(call))
+
+    def transfer(self, call: str, to: str, context: str = "") -> None:
+        """Hand the caller over by REFER, to a SIP URI or an extension of the registrar's. `Referred` says how it goes.
+
+        Until it is final and 2xx nothing changes for the call; then this leg is hung up. `context` (at most 255 bytes)
+        goes to whoever takes the call, as User-to-User. While one REFER is under way another is not sent.
+        """
+        target = refer_target(to, self._settings.registrar, context)
+        if target is None:
+            self._commands.append(lambda _now: self._post(Referred(call, BAD_TARGET_CODE, final=True)))
+        else:
+            self._commands.append(lambda now: self._legs.refer(call, target, now))
 
     def place(self, uri: str, *, caller_name: str = "", caller_number: str = "") -> str:
         """Call `uri`; the From header gets the caller's name and number where given. Returns the call's id."""
@@ -231,9 +272,16 @@ class SipEndpoint:
     def _next_id(self) -> str:
         return f"{self._started:%m%d-%H%M%S}-{next(self._numbers)}"
 
-    def _on_invite(self, account: _Account, pj_id: int, source: str) -> None:
+    def _resolve(self) -> None:
+        try:
+            found = socket.getaddrinfo(self._settings.registrar.split(":")[0], None, socket.AF_INET)
+        except (OSError, UnicodeError):  # no such name: registering tells of it
+            return
+        self._trust.registrar_is_at({str(address[0]) for *_, address in found})
+
+    def _on_invite(self, account: _Account, pj_id: int, source: str, whole_msg: str) -> None:
         if self._trust.admits(source):
-            self._guard(lambda _now: self._legs.on_invite(account, self._next_id(), pj_id), 0.0)
+            self._guard(lambda _now: self._legs.on_invite(account, self._next_id(), pj_id, whole_msg), 0.0)
         else:
             self._guard(lambda _now: self._legs.refuse(account, pj_id), 0.0)
             self._happened.append(lambda now: self._tell_refusal(source, now))

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pjsua2 as pj
 
 from appliance.audio.formats import FRAME_S
 from appliance.calls.events import HungUp, Incoming, MediaStarted
 from appliance.sip.media import CallMedia, MediaClock, MediaPort, pcm_format
-from appliance.sip.translate import party
+from appliance.sip.refer import NO_CALL_CODE, PATIENCE_S, TIMEOUT_CODE, Referred
+from appliance.sip.translate import candidate_ids, party
 
 log = logging.getLogger(__name__)
 
 RTP_CHECK_S = 1.0
 RTP_TIMEOUT_S = 15.0
 """A call without one RTP packet for so long is dead: the dialer died or its BYE was lost. Its BYE would never come."""
+REFERRED_RTP_TIMEOUT_S = 3.0
+"""The same after a failed REFER. chan_pjsip tells of a busy target when the caller has left us for it already, and keeps
+our leg as it is, with nobody on it."""
+PROOF_PACKETS = round((RTP_CHECK_S + 0.2) / FRAME_S)
+"""What may have come since the last look, and 10 more."""
 REST_S = 5 * FRAME_S
 """A released port is not plugged again before the bridge, which works off changes once per beat, has let it go."""
 
@@ -34,10 +40,12 @@ class Leg(pj.Call):  # type: ignore[misc]
         self.on_hold = False
         self.rtp_packets = 0
         self.heard_at = 0.0
+        self.doubted_until: int | None = None  # so many RTP packets prove that the caller is still there
         self.confirmed = False
         self.announced = False
         self.bye_by_us = False
         self.ended: tuple[int, str] | None = None
+        self.refer_news: deque[tuple[int, bool]] = deque()
         self._changed = changed
 
     def onCallState(self, prm: pj.OnCallStateParam) -> None:
@@ -50,38 +58,54 @@ class Leg(pj.Call):  # type: ignore[misc]
     def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:
         self._changed.append(self)
 
+    def onCallTransferStatus(self, prm: pj.OnCallTransferStatusParam) -> None:
+        self.refer_news.append((int(prm.statusCode), bool(prm.finalNotify)))
+        self._changed.append(self)
+
+    def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:
+        prm.statusCode = pj.PJSIP_SC_DECLINE  # pj would place a call to wherever the REFER says
+
+    def onCallReplaceRequest(self, prm: pj.OnCallReplaceRequestParam) -> None:
+        # Taken, pj would let two calls of its own speak through this one object; refused, this call simply goes on.
+        prm.statusCode = pj.PJSIP_SC_NOT_ACCEPTABLE_HERE
+
 
 class Legs:
     """All legs. `post` gets what happened to them, as events of `calls`."""
 
-    def __init__(self, clock: MediaClock, post: Callable[[object], None]) -> None:
+    def __init__(self, clock: MediaClock, id_headers: Sequence[str], post: Callable[[object], None]) -> None:
         self._clock = clock
+        self._id_headers = tuple(id_headers)
         self._post = post
         self._legs: dict[str, Leg] = {}
         self._changed: deque[Leg] = deque()
         self._starting: set[Leg] = set()
+        self._referring: dict[Leg, float] = {}
         self._ports: list[MediaPort] = []
         self._resting: deque[tuple[float, MediaPort]] = deque()
         self._format = pcm_format()
         self._check_at = 0.0
         # Read by other threads, one atomic look-up at a time.
         self.media: dict[str, CallMedia] = {}
+        self.unanswered: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._legs)
 
     # Beginning and ending --------------------------------------------------------------------------------------------
 
-    def on_invite(self, account: pj.Account, call: str, pj_id: int) -> None:
+    def on_invite(self, account: pj.Account, call: str, pj_id: int, whole_msg: str) -> None:
         """Runs inside pj's callback: a call that has no object when it returns is refused by pj.
 
         Nothing is sent here but pj's own 100: a 180 would make the dialer play ringing to a customer who is already on
         the line, and the 200 follows within milliseconds.
         """
         leg = self._keep(Leg(account, call, self._changed, pj_id))
+        self.unanswered.add(call)
         info = leg.getInfo()
         caller = party(info.remoteUri)
-        self._post(Incoming(call, caller_name=caller.name, caller_number=caller.user, sip_call_id=info.callIdString))
+        ids = candidate_ids(whole_msg, self._id_headers)
+        self._post(Incoming(call, caller_name=caller.name, caller_number=caller.user, sip_call_id=info.callIdString, ids=ids))
 
     def refuse(self, account: pj.Account, pj_id: int) -> None:
         """403, at once and inside pj's callback: nothing is kept of the call."""
@@ -95,6 +119,21 @@ class Legs:
             prm = pj.CallOpParam()
             prm.statusCode = pj.PJSIP_SC_OK
             leg.answer(prm)
+
+    def refer(self, call: str, target: str, now: float) -> None:
+        """REFER to what `refer.refer_target` made. Nothing while one is under way."""
+        leg = self._legs.get(call)
+        if leg is None or leg.ended is not None or leg in self._referring:
+            return
+        if not leg.confirmed:
+            self._post(Referred(call, NO_CALL_CODE, final=True))
+            return
+        self._referring[leg] = now + PATIENCE_S
+        try:
+            leg.xfer(target, pj.CallOpParam())
+        except pj.Error as error:
+            log.warning("%s: REFER cannot be sent: %s", call, error.reason)
+            self._refer_goes_on(leg, int(pj.PJSIP_SC_INTERNAL_SERVER_ERROR), final=True)
 
     def place(self, account: pj.Account, call: str, uri: str, from_header: str) -> None:
         leg = self._keep(Leg(account, call, self._changed))
@@ -130,9 +169,13 @@ class Legs:
             leg = self._changed.popleft()
             if leg.call not in self._legs:
                 continue
+            while leg.refer_news:
+                code, final = leg.refer_news.popleft()
+                self._refer_goes_on(leg, code, final=final or code >= 200)
             if leg.ended is not None:
                 self._drop(leg, leg.ended, now)
             elif leg.confirmed:
+                self.unanswered.discard(leg.call)
                 self._connect(leg, now)
         for leg in [leg for leg in self._starting if leg.media.started]:
             self._starting.discard(leg)
@@ -141,18 +184,32 @@ class Legs:
             self._check_at = now + RTP_CHECK_S
             for leg in list(self._legs.values()):
                 self._check_rtp(leg, now)
+        for leg in [leg for leg, until in self._referring.items() if now >= until]:
+            self._refer_goes_on(leg, TIMEOUT_CODE, final=True)
+
+    def _refer_goes_on(self, leg: Leg, code: int, *, final: bool) -> None:
+        told = Referred(leg.call, code, final)
+        # Even after our patience has ended a success is one: the caller is elsewhere, and this leg has nobody any more.
+        if leg in self._referring or told.done:
+            self._post(told)
+        if final and self._referring.pop(leg, None) is not None:
+            leg.doubted_until = leg.rtp_packets + PROOF_PACKETS
+        if told.done:
+            self.hang_up(leg.call)
 
     def _check_rtp(self, leg: Leg, now: float) -> None:
         if leg.medium is None or leg.ended is not None:
             return
         try:
-            packets = leg.getStreamStat(leg.medium).rtcp.rxStat.pkt
+            packets = int(leg.getStreamStat(leg.medium).rtcp.rxStat.pkt)
         except pj.Error:  # hung up: the stream is gone, the answer to the BYE is on its way
             return
+        if leg.doubted_until is not None and packets >= leg.doubted_until:
+            leg.doubted_until = None
         if packets != leg.rtp_packets or leg.on_hold:
             leg.heard_at = now
         leg.rtp_packets = packets
-        if now - leg.heard_at >= RTP_TIMEOUT_S:
+        if now - leg.heard_at >= (RTP_TIMEOUT_S if leg.doubted_until is None else REFERRED_RTP_TIMEOUT_S):
             leg.ended = (int(pj.PJSIP_SC_REQUEST_TIMEOUT), "no RTP")
             leg.hangup(pj.CallOpParam())
             self._changed.append(leg)
@@ -172,6 +229,7 @@ class Legs:
             leg.port.startTransmit(audio)
             audio.startTransmit(leg.port)
             leg.medium, leg.heard_at = medium.index, now
+            leg.media.codec = leg.getStreamInfo(medium.index).codecName
             leg.on_hold = medium.status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD
             if not leg.announced:
                 leg.announced = True
@@ -182,6 +240,8 @@ class Legs:
     def _drop(self, leg: Leg, ended: tuple[int, str], now: float) -> None:
         del self._legs[leg.call]
         self._starting.discard(leg)
+        self._referring.pop(leg, None)
+        self.unanswered.discard(leg.call)
         if leg.port is not None:
             leg.port.plug(None)
             self._resting.append((now + REST_S, leg.port))
@@ -204,6 +264,8 @@ class Legs:
         """Delete every pj object. The bridge's clock must stand still."""
         self._changed.clear()
         self._starting.clear()
+        self._referring.clear()
+        self.unanswered.clear()
         self._legs.clear()
         self.media.clear()
         self._resting.clear()

@@ -25,11 +25,12 @@ class CallMedia:
     """One call's audio. `received` and `sent` get one frame each per 20 ms, in step, from audio time 0 on.
 
     `sent` has the very frames that left, for the recording and for the outbound level. Both may be drained by one
-    thread; `playout` is written by that same thread.
+    thread; `playout` is written by that same thread. `codec` is the one agreed on, as in SDP; "" before that.
     """
 
     def __init__(self, call: str) -> None:
         self.call = call
+        self.codec = ""
         self.received = FrameRing(RING_FRAMES)
         self.sent = FrameRing(RING_FRAMES)
         self.playout = Playout()

@@ -5,7 +5,7 @@ A phone's port gets INVITEs from scanners, and each call that is answered takes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 TELL_S = 60.0
@@ -18,19 +18,26 @@ class Trust:
     def __init__(self, trusted: Sequence[IPv4Network]) -> None:
         self.refused = 0
         self._trusted = tuple(trusted)
+        self._resolved: frozenset[IPv4Address] = frozenset()
         self._registrar: IPv4Address | None = None
         self._untold = 0
         self._told_at: float | None = None
 
+    def registrar_is_at(self, addresses: Iterable[str]) -> None:
+        """The registrar's own addresses may call before it has accepted a REGISTER: after a restart of ours the dialer's
+        INVITEs come earlier than its answer, and a 403 would put a live customer into voicemail."""
+        self._resolved = frozenset(map(IPv4Address, addresses))
+
     def registered_at(self, source: str) -> None:
-        """`source` accepted our REGISTER: it may call, and the one that did before may not any more."""
+        """`source` accepted our REGISTER: it may call, and another one that did before may not any more."""
         self._registrar = _address(source)
 
     def admits(self, source: str) -> bool:
         address = _address(source)
         if address is None:
             return False
-        return address == self._registrar or any(address in network for network in self._trusted)
+        known = address == self._registrar or address in self._resolved
+        return known or any(address in network for network in self._trusted)
 
     def refuse(self, source: str, now: float) -> str | None:
         """An INVITE of a stranger was refused. Returns the line to log where one is due."""

@@ -6,10 +6,11 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.errors import StoreError
-from appliance.store.database import open_for_reading
+from appliance.store.database import MIGRATIONS, open_for_reading
 from appliance.store.transcript import CallRecord, Turn
 
 
@@ -18,6 +19,17 @@ def recent_calls(database: Path, count: int) -> list[CallRecord]:
     with _reading(database) as connection:
         rows = connection.execute("SELECT * FROM calls ORDER BY id DESC LIMIT ?", (count,)).fetchall()
         return [record_of(row) for row in rows]
+
+
+def calls_since(database: Path, since: datetime) -> list[CallRecord]:
+    """The ended calls that began at `since` (with its time zone) or later, the oldest first, without their turns.
+
+    Raises StoreError.
+    """
+    at = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    sql = "SELECT * FROM calls WHERE started_at >= ? AND outcome IS NOT NULL ORDER BY id"
+    with _reading(database) as connection:
+        return [record_of(row) for row in connection.execute(sql, (at,))]
 
 
 def one_call(database: Path, call_id: int) -> CallRecord | None:
@@ -41,6 +53,11 @@ def record_of(row: sqlite3.Row, turns: tuple[Turn, ...] = ()) -> CallRecord:
         duration_s=row["duration_s"],
         recording=row["recording"],
         transcript=row["transcript"],
+        dialer_call_id=row["dialer_call_id"],
+        lead_id=row["lead_id"],
+        status=row["status"],
+        transferred=bool(row["transferred"]),
+        shadow=bool(row["shadow"]),
         turns=turns,
     )
 
@@ -56,6 +73,10 @@ def turns_of(connection: sqlite3.Connection, call_id: int) -> tuple[Turn, ...]:
 def _reading(database: Path) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(open_for_reading(database)) as connection:
         try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version < len(MIGRATIONS):
+                hint = "start sidetone run once, it brings it up to date"
+                raise StoreError(f"{database}: written by an older sidetone", hint=hint)
             yield connection
         except sqlite3.Error as e:
             raise StoreError(f"{database}: cannot be read: {e}", hint="is it damaged? sidetone run checks it") from None

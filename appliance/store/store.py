@@ -55,17 +55,22 @@ class Store:
 
     All methods are for one thread, and none but `start` and `stop` touches a disk. `changed` is called, on a thread of
     the store, when `health` turned good or bad. `recovered` counts the calls that an earlier run left open; they are
-    closed with CRASH_OUTCOME and their files completed.
+    closed with CRASH_OUTCOME and their files completed; `recovered_names` has the dialer's ids of them, or the callers' names. `shadow`: the calls
+    of this run are only listened to.
     """
 
-    def __init__(self, paths: Paths, *, recording: bool = True, changed: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, paths: Paths, *, recording: bool = True, shadow: bool = False, changed: Callable[[], object] = lambda: None
+    ) -> None:
         self._folder = paths.recordings
         self._recording = recording
+        self._shadow = shadow
         self._journal = Journal(database_path(paths), changed)
         self._recordings = Recordings(changed, self._recording_stopped)
         self._calls: dict[str, _Call] = {}
         self._next_id = 1
         self.recovered = 0
+        self.recovered_names: list[str] = []
 
     def start(self) -> None:
         """Open everything and finish what an earlier run left. Raises StoreError."""
@@ -87,14 +92,33 @@ class Store:
         name, number, sip_call_id = map(_clean, (event.caller_name, event.caller_number, event.sip_call_id))
         stem = self._stem(at, self._next_id, event.call)
         recording = str(stem.with_suffix(".wav")) if self._recording else None
-        record = CallRecord(self._next_id, event.call, _iso(at), name, number, sip_call_id, recording=recording)
+        record = CallRecord(
+            self._next_id, event.call, _iso(at), name, number, sip_call_id, recording=recording, shadow=self._shadow
+        )
         self._next_id += 1
         self._calls[event.call] = _Call(record, stem)
         self._journal.post(
-            "INSERT INTO calls (id, call, started_at, caller_name, caller_number, sip_call_id, recording)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (record.id, record.call, record.started_at, name, number, sip_call_id, recording),
+            "INSERT INTO calls (id, call, started_at, caller_name, caller_number, sip_call_id, recording, shadow)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (record.id, record.call, record.started_at, name, number, sip_call_id, recording, int(self._shadow)),
         )
+
+    def correlated(self, call: str, dialer_call_id: str, lead_id: int) -> None:
+        """Whose call it is, by the dialer's own ids. The last word counts. Nothing for a call that is over."""
+        up = self._calls.get(call)
+        if up is None:
+            return
+        dialer_call_id = _clean(dialer_call_id)
+        up.record = msgspec.structs.replace(up.record, dialer_call_id=dialer_call_id, lead_id=lead_id)
+        sql = "UPDATE calls SET dialer_call_id = ?, lead_id = ? WHERE id = ?"
+        self._journal.post(sql, (dialer_call_id, lead_id, up.record.id))
+
+    def disposed(self, call: str, status: str) -> None:
+        """The status that the dialer is to have for it, in shadow mode the one that it would have got. Before `concluded`."""
+        up = self._calls.get(call)
+        if up is not None:
+            up.record = msgspec.structs.replace(up.record, status=status)
+            self._journal.post("UPDATE calls SET status = ? WHERE id = ?", (status, up.record.id))
 
     def audio(self, call: str, caller: bytes, agent: bytes) -> None:
         """The next piece of both sides, 8 kHz s16le, of equal length; the first one is audio time 0."""
@@ -137,7 +161,12 @@ class Store:
         self._post_audio(up)
         slots = {slot: _clean(value) for slot, value in effect.slots.items()}
         record = msgspec.structs.replace(
-            up.record, outcome=effect.outcome, slots=slots, duration_s=effect.duration_s, turns=tuple(up.turns)
+            up.record,
+            outcome=effect.outcome,
+            slots=slots,
+            duration_s=effect.duration_s,
+            transferred=effect.transferred,
+            turns=tuple(up.turns),
         )
         return self._close(record, up.stem)
 
@@ -152,8 +181,8 @@ class Store:
 
     def _close(self, record: CallRecord, stem: Path) -> Future[Filed]:
         self._journal.post(
-            "UPDATE calls SET outcome = ?, slots = ?, duration_s = ? WHERE id = ?",
-            (record.outcome, json.dumps(record.slots), record.duration_s, record.id),
+            "UPDATE calls SET outcome = ?, slots = ?, duration_s = ?, transferred = ? WHERE id = ?",
+            (record.outcome, json.dumps(record.slots), record.duration_s, int(record.transferred), record.id),
         )
         filed = self._recordings.post_finish(record, stem)
         if filed is None:
@@ -166,6 +195,7 @@ class Store:
         stem = Path(record.recording).with_suffix("") if record.recording else self._stem(at, record.id, record.call)
         if record.outcome is None:
             self.recovered += 1
+            self.recovered_names.append(record.dialer_call_id or record.caller_name)
             spoken_s = max((turn.end_s for turn in record.turns), default=0.0)
             duration_s = max(spoken_s, wav.duration_s(stem.with_suffix(".wav")))
             self._post_note(record.id, "closed_after_crash", {"duration_s": duration_s})

@@ -17,7 +17,11 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class CallRecord(msgspec.Struct, frozen=True):
-    """One call. `id` is unique for ever, `call` within one run. `outcome` is None while the call is up."""
+    """One call. `id` is unique for ever, `call` within one run. `outcome` is None while the call is up.
+
+    `dialer_call_id` and `lead_id` are the dialer's, None where they were never known; `status` is what the dialer was to
+    have for the outcome. `transferred`: a human took the caller. `shadow`: the box only listened and wrote nothing.
+    """
 
     id: int
     call: str
@@ -30,6 +34,11 @@ class CallRecord(msgspec.Struct, frozen=True):
     duration_s: float | None = None
     recording: str | None = None
     transcript: str | None = None
+    dialer_call_id: str | None = None
+    lead_id: int | None = None
+    status: str | None = None
+    transferred: bool = False
+    shadow: bool = False
     turns: tuple[Turn, ...] = ()
 
 

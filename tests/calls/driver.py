@@ -15,11 +15,12 @@ from typing import TypeVar, assert_never
 
 from appliance.audio.formats import FRAME_S, FRAME_SAMPLES, RATE_HZ
 from appliance.calls import effects, events
-from appliance.calls.campaign import Campaign, clauses
+from appliance.calls.campaign import HOURS, WHEN, Campaign, clauses
 from appliance.calls.effects import Act, ActKind, AnyEffect, Speaker, TurnTaken
 from appliance.calls.events import AnyEvent, Engine, Understanding
 from appliance.calls.states import State
 from appliance.calls.switchboard import Switchboard
+from appliance.calls.timers import RELEASE_S
 
 T = TypeVar("T", bound=effects.Effect)
 
@@ -75,6 +76,30 @@ CAMPAIGN = Campaign.model_validate(
     }
 )
 
+
+def _for_a_dialer() -> Campaign:
+    """The same with humans to hand callers to, and callbacks."""
+    raw = CAMPAIGN.model_dump(mode="json")
+    raw["questions"].append(
+        {
+            "id": "when",
+            "ask": "When may we call?",
+            "reask": "Which day and hour?",
+            "slot": "when",
+            "aside": True,
+            "reasks": 1,
+            "give_up": "end:callback",
+        }
+    )
+    raw["objections"].append({"id": "later", "phrases": ["call me later"], "say": "Of course.", "then": "when"})
+    for outcome in raw["outcomes"]:
+        outcome["transfer"] = outcome["id"] in ("completed", "wants_human")
+    raw["outcomes"].append({"id": "callback", "closing": "We will try later. Goodbye."})
+    return Campaign.model_validate(raw)
+
+
+FOR_A_DIALER = _for_a_dialer()
+
 MEANINGS: dict[str, Understanding] = {
     "yes i own it": Understanding(slot="yes"),
     "yes": Understanding(slot="yes"),
@@ -94,6 +119,10 @@ MEANINGS: dict[str, Understanding] = {
     "not interested": Understanding(intent="not_interested"),
     "goodbye": Understanding(intent="goodbye"),
     "say that again": Understanding(intent="repeat"),
+    "call me later": Understanding(intent="later"),
+    "tomorrow": Understanding(slot="tomorrow"),
+    "tomorrow at ten": Understanding(slot="tomorrow at ten"),
+    "on sunday": Understanding(slot="on sunday"),
 }
 
 
@@ -123,6 +152,14 @@ def worded(campaign: Campaign, act: Act) -> list[str]:
             return [lines.back]
         case ActKind.STILL_THERE:
             return [lines.still_there]
+        case ActKind.CONNECTING:
+            return clauses(lines.connecting)
+        case ActKind.NOBODY_FREE:
+            return [lines.nobody_free]
+        case ActKind.CALLBACK_SET:
+            return clauses(lines.callback_set.replace(WHEN, act.value))
+        case ActKind.CALLBACK_HOURS:
+            return [lines.callback_hours.replace(HOURS, act.value)]
         case _:
             assert_never(act.kind)
 
@@ -172,9 +209,16 @@ class Playout:
 class Driver:
     """One call. Times are seconds since its INVITE; audio time begins with `pick_up`."""
 
-    def __init__(self, *, campaign: Campaign = CAMPAIGN, lines: int = 4, longest_call_s: float = 300.0) -> None:
+    def __init__(
+        self,
+        *,
+        campaign: Campaign = CAMPAIGN,
+        lines: int = 4,
+        longest_call_s: float = 300.0,
+        can_transfer: bool = False,
+    ) -> None:
         self.campaign = campaign
-        self.board = Switchboard(campaign, lines=lines, longest_call_s=longest_call_s)
+        self.board = Switchboard(campaign, lines=lines, longest_call_s=longest_call_s, can_transfer=can_transfer)
         self.t = 0.0
         self.log: list[tuple[float, AnyEffect]] = []
         # What a test turns
@@ -187,6 +231,13 @@ class Driver:
         self.echo_db: float | None = None  # how much quieter our own voice comes back; it is speech to the detector
         self.daemon_lines = True  # the daemon has the holding lines as audio
         self.answers_bye = True
+        self.release_s: float | None = 0.0  # the dialer's word comes so late, or (None) never
+        self.by_dialer = False  # it ends the leg itself
+        self.dialer_bye_s: float | None = 0.1  # so long after its word, or (None) never
+        self.transfer_s: float | None = 0.4
+        self.nobody = False  # no human is logged in
+        self.book_s: float | None = 0.1
+        self.refused: dict[str, str] = {}  # the hours that are permitted instead, by the time that was asked for
         # What the models remember
         self.playout = Playout()
         self.ticks = 0
@@ -202,6 +253,8 @@ class Driver:
         self._forgotten: set[int] = set()
         self._hushed: set[int] = set()
         self._conclusions = 0
+        self._released_at: float | None = None  # the dialer has been told
+        self._released = False  # it has answered
         self._lives = dict.fromkeys(Engine, 0)
 
     # What a story reads ----------------------------------------------------------------------------------------------
@@ -294,9 +347,10 @@ class Driver:
         self._speech.append((at, at + lasts_s, level_dbov))
         return at + lasts_s
 
-    def hang_up(self) -> None:
+    def hang_up(self) -> list[AnyEffect]:
+        """The far side does: the caller, or the dialer."""
         self.media = False
-        self.send(events.HungUp(CALL, 200, "BYE", False))
+        return self.send(events.HungUp(CALL, 200, "BYE", False))
 
     def lose(self, engine: Engine) -> None:
         self.up[engine] = False
@@ -313,6 +367,7 @@ class Driver:
         self._apply(self.board.stop(self.t))
 
     def send(self, event: AnyEvent) -> list[AnyEffect]:
+        self._released = self._released or isinstance(event, events.Released)
         out = self.board.handle(event, self.t)
         self._apply(out)
         return out
@@ -409,9 +464,20 @@ class Driver:
                 self._hushed.add(effect.utterance)
             case effects.Say() | effects.Play():
                 assert effect.utterance not in self._hushed, "said after it was hushed"
-                assert State.HANGING_UP is not self.state, "said after the BYE"
+                assert self.state not in (State.RELEASING, State.HANGING_UP), "said after the end"
+            case effects.Release():
+                assert self._released_at is None, "the dialer is told once"
+                self._released_at = self.t
+            case effects.Transfer():
+                assert not self.of(effects.Transfer)
+            case effects.OptOut():
+                assert not self.of(effects.OptOut)
+            case effects.HangUp():
+                told = self._released_at is not None and self.t >= self._released_at + RELEASE_S
+                assert self._released or told, "a BYE before the dialer's word"
             case effects.Concluded():
                 self._conclusions += 1
+                assert effect.transferred or self._released_at is not None, "the dialer was never told"
             case TurnTaken():
                 assert effect.start_s <= effect.end_s
                 same = [turn for turn in self.turns if turn.who is effect.who]
@@ -452,7 +518,17 @@ class Driver:
                 self.media = False
                 if self.answers_bye:
                     self._later(0.04, None, lambda: self.send(events.HungUp(CALL, 200, "", True)))
-            case effects.Answer() | effects.Expect() | TurnTaken() | effects.Note() | effects.Concluded():
+            case effects.Release():
+                if not effect.gone:
+                    self._let_go(self.release_s)
+            case effects.Transfer():
+                if self.nobody:
+                    self._answer(self.transfer_s, lambda: self.send(events.TransferFailed(CALL, True)))
+                else:
+                    self._let_go(self.transfer_s)
+            case effects.BookCallback():
+                self._answer(self.book_s, partial(self._book, effect.when))
+            case effects.Answer() | effects.Expect() | TurnTaken() | effects.Note() | effects.OptOut() | effects.Concluded():
                 pass
             case _:
                 assert_never(effect)
@@ -477,3 +553,23 @@ class Driver:
     def _word(self, request: int, text: str, last: bool) -> None:
         if request not in self._forgotten:
             self.send(events.Phrased(CALL, request, text, last))
+
+    # The dialer ------------------------------------------------------------------------------------------------------
+
+    def _answer(self, after_s: float | None, what: Callable[[], object]) -> None:
+        if after_s is not None:
+            self._later(after_s, None, what)
+
+    def _let_go(self, after_s: float | None) -> None:
+        def released() -> None:
+            self.send(events.Released(CALL, self.by_dialer))
+            if self.by_dialer:
+                self._answer(self.dialer_bye_s, self.hang_up)
+
+        self._answer(after_s, released)
+
+    def _book(self, when: str) -> None:
+        if when in self.refused:
+            self.send(events.CallbackRefused(CALL, self.refused[when]))
+        else:
+            self.send(events.CallbackSet(CALL, f"on {when}"))

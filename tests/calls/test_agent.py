@@ -51,6 +51,14 @@ def test_a_disclosure_is_owed_until_it_has_left_to_its_last_clause(acts: tuple[A
     assert agent.owing((ANSWER, ASK)) == (ANSWER, ASK), "once"
 
 
+@pytest.mark.parametrize("kind", [ActKind.CLOSE, ActKind.CONNECTING, ActKind.CALLBACK_SET])
+def test_last_words_owe_no_disclosure(kind: ActKind) -> None:
+    agent, _ = saying(GREET, ASK)
+    agent.over(cut=True)
+    assert agent.owing((Act(kind),)) == (Act(kind),)
+    assert agent.owing((ASK,)) == (DISCLOSE, ASK)
+
+
 @pytest.mark.parametrize("again", [(GREET, ASK), (BACK, DISCLOSE, ASK)])
 def test_what_discloses_anyhow_owes_nothing_more(again: tuple[Act, ...]) -> None:
     agent, _ = saying(GREET, ASK)

@@ -12,7 +12,7 @@ from appliance.calls.campaign import Campaign
 from appliance.calls.effects import Act, ActKind, Prompt
 from appliance.calls.events import Engine, Understanding
 from appliance.calls.states import ImpossibleEvent, State
-from appliance.calls.timers import GIVE_UP_S, HANG_UP_S, MEDIA_S, NO_INPUT_S, SLOW_S
+from appliance.calls.timers import GIVE_UP_S, HANG_UP_S, MEDIA_S, NO_INPUT_S, RELEASE_S, SLOW_S
 from appliance.calls.turns import MAX_TURN_S
 from tests.calls.driver import CALL, CAMPAIGN, WORD_S, Driver
 
@@ -881,14 +881,15 @@ def test_media_never_comes() -> None:
     assert not d.of(effects.Say)
 
 
-def test_media_that_crosses_our_bye_and_words_for_it() -> None:
+@pytest.mark.parametrize(("release_s", "state"), [(0.0, State.HANGING_UP), (1.0, State.RELEASING)])
+def test_media_that_crosses_our_bye_and_words_for_it(release_s: float, state: State) -> None:
     d = Driver()
-    d.answers_bye = False
+    d.answers_bye, d.release_s = False, release_s
     d.ring()
     d.stop()
     d.run(0.5)
     assert d.send(events.MediaStarted(CALL)) == []
-    assert d.state is State.HANGING_UP
+    assert d.state is state
     d.finish()
     assert not d.of(effects.Say)
 
@@ -1006,8 +1007,8 @@ def test_an_armed_anew_timer_is_not_due() -> None:
     call = Call(CALL, CAMPAIGN, longest_s=10.0, lost=frozenset(), busy=False)
     call.handle(events.Incoming(CALL, "", "", ""), 0.0)
     out = call.handle_timer(1000.0)
-    assert [type(e) for e in out] == [effects.Note, effects.Forget, effects.HangUp]
-    assert call.deadline == 1000.0 + HANG_UP_S
+    assert [type(e) for e in out] == [effects.Note, effects.Forget, effects.Release]
+    assert call.deadline == 1000.0 + RELEASE_S
 
 
 def test_the_greeting_is_worded_while_it_rings() -> None:

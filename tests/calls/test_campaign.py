@@ -7,13 +7,13 @@ import pytest
 from pydantic import ValidationError
 
 from appliance.calls.campaign import REQUIRED_OUTCOMES, Campaign, clauses
-from tests.calls.driver import CAMPAIGN
+from tests.calls.driver import CAMPAIGN, FOR_A_DIALER
 
 Change = Callable[[dict[str, Any]], object]
 
 
 def broken(*changes: Change) -> str:
-    raw = CAMPAIGN.model_dump(mode="json")
+    raw = FOR_A_DIALER.model_dump(mode="json")
     for change in changes:
         change(raw)
     with pytest.raises(ValidationError) as raised:
@@ -44,6 +44,15 @@ def broken(*changes: Change) -> str:
         (lambda c: c["lines"]["acknowledge"].append("{}"), "lines.acknowledge.1: '{}' is neither"),
         (lambda c: c["outcomes"][1].update(closing="Bye {agent"), "outcomes.1.closing: '{agent' is neither"),
         (lambda c: c["objections"][0].update(say="agent} here"), "objections.0.say: '}' is neither"),
+        (lambda c: c["lines"].update(callback_set="Noted for {hours}."), "lines.callback_set: '{hours}' is neither"),
+        (lambda c: c["lines"].update(callback_set="Noted."), "lines.callback_set: {when} is missing"),
+        (lambda c: c["lines"].update(callback_hours="Not then."), "lines.callback_hours: {hours} is missing"),
+        (lambda c: c["lines"].update(sorry="At {when}?"), "lines.sorry: '{when}' is neither"),
+        (lambda c: [q.update(aside=True) for q in c["questions"]], "questions: all are aside"),
+        (lambda c: c["questions"][1].update(aside=True), "questions.1.give_up: nothing is next to a question aside"),
+        (lambda c: c["questions"][1].update(slot="when"), "questions.1.aside: a callback ends the call"),
+        (lambda c: c["outcomes"][1].update(transfer=True), "outcomes.1.transfer: 'dnc' has nobody to hand over"),
+        (lambda c: c["outcomes"][8].update(transfer=True), "outcomes.8.transfer: 'callback' has nobody"),
         (lambda c: c.update(agent=7), "agent"),
         (lambda c: c.update(colour="red"), "colour"),
         (lambda c: c["questions"][0].update(id="Not an id"), "questions.0.id"),
@@ -123,9 +132,31 @@ def test_verbatim_has_every_sentence_once() -> None:
         lines.goodbye,
         lines.farewell,
         lines.busy,
+        lines.overflow,
+        lines.connecting,
+        lines.nobody_free,
         *lines.acknowledge,
     ):
         assert line in sentences
+
+
+def test_what_is_only_known_when_it_is_said_is_not_verbatim() -> None:
+    assert not [line for line in CAMPAIGN.verbatim() if "{" in line]
+
+
+def test_a_callback_may_be_the_last_question_in_line() -> None:
+    raw = FOR_A_DIALER.model_dump(mode="json")
+    raw["questions"][4].update(aside=False)
+    assert Campaign.model_validate(raw).in_line()[-1] == "when"
+    assert FOR_A_DIALER.in_line()[-1] == "more"
+
+
+def test_without_the_outcome_a_callback_may_be_anywhere() -> None:
+    raw = CAMPAIGN.model_dump(mode="json")
+    raw["questions"][1].update(slot="when")
+    campaign = Campaign.model_validate(raw)
+    assert not campaign.has_outcome("callback")
+    assert FOR_A_DIALER.has_outcome("callback")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from appliance.calls.campaign import REQUIRED_OUTCOMES, Campaign
 from appliance.calls.dialogue import MAX_NO_INPUTS, MAX_REPEATS, Decision, Position
 from appliance.calls.effects import Act, ActKind
 from appliance.calls.events import Understanding
-from tests.calls.driver import CAMPAIGN
+from tests.calls.driver import CAMPAIGN, FOR_A_DIALER
 
 OWNER = Position("owner", {})
 CLOSED = Position("owner", {"owner": "no"}, closed="not_qualified")
@@ -186,9 +186,114 @@ def test_after_an_engine_came_back_the_question_is_asked_again() -> None:
     assert dialogue.on_engine_back(OWNER) == Decision((Act(ActKind.BACK), Act(ActKind.REASK, "owner")), OWNER)
 
 
+# Callbacks ------------------------------------------------------------------------------------------------------------
+
+WHEN = Position("when", {"owner": "yes"})
+SUNDAY = Position("when", {"owner": "yes", "when": "sunday"})
+HOURS = Act(ActKind.CALLBACK_HOURS, value="at noon")
+
+
+def when(intent: str | None = None, slot: str | None = None, at: Position = WHEN) -> Decision:
+    return dialogue.on_meaning(FOR_A_DIALER, at, Understanding(intent, slot))
+
+
+def reached(outcome: str, *, reasks: int = 0, no_inputs: int = 0) -> Position:
+    return Position("when", {}, reasks, no_inputs, reached=outcome)
+
+
+def test_a_time_is_booked_before_anything_is_said() -> None:
+    assert when(slot="sunday") == Decision((), SUNDAY, book="sunday")
+    assert when("later", "sunday") == when("who", "sunday") == when(slot="sunday")
+
+
+@pytest.mark.parametrize(("intent", "outcome"), [("opt_out", "dnc"), ("goodbye", "not_interested"), ("human", "wants_human")])
+def test_a_wish_with_a_time_is_the_wish(intent: str, outcome: str) -> None:
+    assert when(intent, "sunday").outcome == outcome
+    assert when(intent, "sunday").book is None
+
+
+def test_a_question_aside_is_not_in_line() -> None:
+    assert when("busy_now").acts == (Act(ActKind.OBJECTION, "busy_now"), close("callback")), "next is where it gives up"
+    last = dialogue.on_meaning(FOR_A_DIALER, Position("more", {}), Understanding(slot="nothing"))
+    assert last.outcome == "completed"
+
+
+def test_a_campaign_may_begin_with_a_question_aside() -> None:
+    raw = FOR_A_DIALER.model_dump(mode="json")
+    raw["questions"].insert(0, raw["questions"].pop())
+    assert dialogue.opening(Campaign.model_validate(raw)).position == OWNER
+
+
+def test_a_booked_callback_says_goodbye_itself() -> None:
+    booked = dialogue.on_callback_set(FOR_A_DIALER, SUNDAY, "on Sunday")
+    assert booked == Decision((Act(ActKind.CALLBACK_SET, value="on Sunday"),), SUNDAY, "callback")
+
+
+def test_a_refused_time_is_no_value() -> None:
+    refused = dialogue.on_callback_refused(FOR_A_DIALER, SUNDAY, "at noon")
+    once = msgspec.structs.replace(WHEN, reasks=1)
+    assert refused == Decision((HOURS, Act(ActKind.REASK, "when")), once)
+    assert dialogue.on_callback_refused(FOR_A_DIALER, SUNDAY, "") == Decision(
+        (Act(ActKind.SORRY), Act(ActKind.REASK, "when")), once
+    )
+    again = msgspec.structs.replace(SUNDAY, reasks=1)
+    gives_up = dialogue.on_callback_refused(FOR_A_DIALER, again, "at noon")
+    assert gives_up == Decision((HOURS, close("callback")), once, "callback")
+    assert dialogue.on_callback_refused(FOR_A_DIALER, again, "").acts == (close("callback"),)
+
+
+def test_a_callback_that_may_not_be_booked_is_not_promised() -> None:
+    assert dialogue.on_callback_lost(FOR_A_DIALER, SUNDAY) == Decision((close("callback"),), SUNDAY, "callback")
+
+
+# Transfers ------------------------------------------------------------------------------------------------------------
+
+
+def test_who_finds_no_human_is_offered_a_callback() -> None:
+    at = Position("zip", {"owner": "yes"}, reasks=1)
+    offered = dialogue.on_transfer_failed(FOR_A_DIALER, at, "wants_human")
+    position = Position("when", {"owner": "yes"}, reached="wants_human")
+    assert offered == Decision((Act(ActKind.NOBODY_FREE), ask("when")), position)
+
+
+def test_or_told_so_where_there_are_none() -> None:
+    over_it = msgspec.structs.replace(OWNER, closed="wants_human")
+    told = dialogue.on_transfer_failed(CAMPAIGN, over_it, "wants_human")
+    assert told == Decision((Act(ActKind.NOBODY_FREE), close("wants_human")), OWNER, "wants_human")
+
+
+def test_who_has_opted_out_meanwhile_is_not_asked_for_a_time() -> None:
+    assert dialogue.on_transfer_failed(FOR_A_DIALER, OWNER, "dnc") == Decision((close("dnc"),), OWNER, "dnc")
+
+
+@pytest.mark.parametrize("outcome", ["completed", "wants_human"])
+def test_what_was_reached_is_not_lost_for_want_of_a_time(outcome: str) -> None:
+    at = reached(outcome)
+    assert when("goodbye", at=at).outcome == outcome
+    assert when("busy_now", at=at).outcome == outcome
+    assert dialogue.on_no_input(reached(outcome, no_inputs=MAX_NO_INPUTS)).outcome == outcome
+    assert dialogue.on_nothing_understood(FOR_A_DIALER, reached(outcome, reasks=1)).outcome == outcome
+    assert when("opt_out", at=at).outcome == "dnc"
+    assert when("human", at=at).outcome == "wants_human"
+    assert when(at=at).position.reached == outcome
+
+
+def test_who_wanted_a_human_may_lose_interest_who_completed_has_completed() -> None:
+    assert when("not_interested", at=reached("wants_human")).outcome == "not_interested"
+    assert when("not_interested", at=reached("completed")).outcome == "completed"
+    assert when("not_interested").outcome == "not_interested"
+
+
+def test_it_is_kept_over_the_next_question() -> None:
+    raw = FOR_A_DIALER.model_dump(mode="json")
+    raw["objections"][0]["then"] = "zip"
+    decision = dialogue.on_meaning(Campaign.model_validate(raw), reached("completed"), Understanding("busy_now"))
+    assert decision.position == Position("zip", {}, reached="completed")
+
+
 MEANT = st.builds(
     Understanding,
-    st.sampled_from([None, "who", "busy_now", "rented", "repeat", "unknown"]),
+    st.sampled_from([None, "who", "busy_now", "rented", "repeat", "unknown", "later"]),
     st.sampled_from([None, "yes", "maybe", "12345"]),
 )
 
@@ -206,12 +311,15 @@ def test_a_machine_that_always_says_the_same_is_not_talked_to_for_ever(meant: Un
 
 @given(st.lists(st.one_of(st.none(), MEANT), max_size=30))
 def test_every_decision_speaks_and_stays_within_the_campaign(said: list[Understanding | None]) -> None:
-    questions = {q.id for q in CAMPAIGN.questions}
+    questions = {q.id for q in FOR_A_DIALER.questions}
     at = OWNER
     for meant in said:
         before = msgspec.structs.asdict(at)
-        decision = dialogue.on_no_input(at) if meant is None else dialogue.on_meaning(CAMPAIGN, at, meant)
+        decision = dialogue.on_no_input(at) if meant is None else dialogue.on_meaning(FOR_A_DIALER, at, meant)
         assert msgspec.structs.asdict(at) == before, "a step can be taken back"
+        if decision.book is not None:
+            assert (decision.book, decision.position.question) == (decision.position.slots["when"], "when")
+            decision = dialogue.on_callback_refused(FOR_A_DIALER, decision.position, "at noon")
         assert decision.acts
         assert decision.position.question in questions
         closes = [act for act in decision.acts if act.kind is ActKind.CLOSE]
@@ -221,6 +329,6 @@ def test_every_decision_speaks_and_stays_within_the_campaign(said: list[Understa
             assert decision.acts[-1].ref == decision.position.question
         else:
             assert decision.acts[-1] == close(decision.outcome)
-            assert decision.outcome in {*REQUIRED_OUTCOMES, "not_qualified"}
+            assert decision.outcome in {*REQUIRED_OUTCOMES, "not_qualified", "callback"}
             return
         at = decision.position

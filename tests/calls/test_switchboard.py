@@ -16,8 +16,8 @@ from tests.calls.driver import CAMPAIGN
 class Board(Switchboard):
     """Two lines; calls by a letter."""
 
-    def __init__(self, lines: int = 2) -> None:
-        super().__init__(CAMPAIGN, lines=lines, longest_call_s=100.0)
+    def __init__(self, lines: int = 2, *, can_transfer: bool = False) -> None:
+        super().__init__(CAMPAIGN, lines=lines, longest_call_s=100.0, can_transfer=can_transfer)
 
     def ring(self, *calls: str, now: float = 0.0) -> list[AnyEffect]:
         return [e for call in calls for e in self.handle(events.Incoming(call, "", "", ""), now)]
@@ -56,8 +56,9 @@ def test_the_deadline_is_the_earliest_of_all_calls() -> None:
     board.ring("b", now=3.0)
     assert board.deadline == 3.0 + MEDIA_S
     out = board.handle_timer(3.0 + MEDIA_S)
-    assert [e.call for e in out if isinstance(e, effects.HangUp)] == ["b"]
-    assert board.active == {"a": State.RINGING, "b": State.HANGING_UP}
+    assert [e for e in out if isinstance(e, effects.Release)] == [effects.Release("b", "technical")]
+    assert board.active == {"a": State.RINGING, "b": State.RELEASING}
+    assert board.handle(events.Released("b", False), 13.5)[1:] == [effects.HangUp("b")]
     assert outcomes(board.handle_timer(60.0)) == [("b", "technical")]
 
 
@@ -71,11 +72,41 @@ def test_one_leg_more_than_lines_is_talked_to_and_the_next_is_told_that_all_are_
     assert plays(out) == [("d", Prompt.BUSY)]
     played = board.handle(events.Played("d", 1, 8000, True, 8000), 2.0)
     assert [e.text for e in played if isinstance(e, effects.TurnTaken)] == [CAMPAIGN.lines.busy]
-    assert isinstance(played[-1], effects.HangUp)
+    assert played[-1] == effects.Release("d", "busy")
+    assert board.handle(events.Released("d", False), 2.0)[-1] == effects.HangUp("d")
     assert outcomes(board.handle(events.HungUp("d", 200, "", True), 2.1)) == [("d", "busy")]
     board.end("a")
     assert board.ring("e")[0] == effects.Answer("e")
     assert plays(board.start("e")) == []
+
+
+def test_the_number_of_lines_may_change_while_calls_are_up() -> None:
+    board = Board(lines=2)
+    board.ring("a", "b", "c")
+    board.set_lines(3)
+    board.ring("d")
+    board.set_lines(1)
+    board.end("a")
+    board.ring("e")
+    assert plays(board.start("d", "e")) == [("e", Prompt.BUSY)]
+    assert set(board.active) == {"b", "c", "d", "e"}
+
+
+def test_callers_over_capacity_go_to_humans_where_there_are_some() -> None:
+    board = Board(lines=0, can_transfer=True)
+    board.ring("a", "b")
+    assert board.can_transfer
+    assert plays(board.start("b")) == [("b", Prompt.OVERFLOW)]
+    board.can_transfer = False
+    board.ring("c")
+    assert plays(board.start("c")) == [("c", Prompt.BUSY)]
+
+
+def test_calls_that_are_up_hear_that_there_are_humans() -> None:
+    board = Board(lines=0)
+    board.ring("a", "b")
+    board.can_transfer = True
+    assert plays(board.start("b")) == [("b", Prompt.OVERFLOW)]
 
 
 def test_draining_lets_calls_go_on_and_new_ones_hear_that_all_lines_are_busy() -> None:
@@ -95,7 +126,7 @@ def test_a_stop_ends_every_call() -> None:
     board.start("a", "b")
     out = board.stop(3.0)
     assert plays(out) == [("a", Prompt.FAREWELL), ("b", Prompt.FAREWELL)]
-    assert [e.call for e in out if isinstance(e, effects.HangUp)] == ["c"]
+    assert [e.call for e in out if isinstance(e, effects.Release)] == ["c"]
 
 
 def test_engines_are_lost_and_back_for_every_call_and_those_to_come() -> None:
@@ -181,7 +212,7 @@ def test_a_call_that_can_not_even_say_goodbye_is_hung_up_on() -> None:
     out = board.engine_lost(Engine.SPEECH, 1.0)
     assert bugs.seen == [("a", "AttributeError")] * 2
     ended = [type(effect) for effect in out if effect.call == "a"]
-    assert ended == [effects.Note, effects.HangUp, effects.Concluded]
+    assert ended == [effects.Note, effects.Release, effects.HangUp, effects.Concluded]
     assert outcomes(out) == [("a", "technical")]
     assert board.active == {"b": State.RINGING}
     assert board.handle(events.HungUp("a", 200, "", True), 1.1) == []
@@ -199,3 +230,15 @@ def test_what_cannot_be_done_for_a_call_ends_it_politely() -> None:
     assert plays(board.abandon("a", 2.0)) == [("a", Prompt.GOODBYE)]
     assert board.active == {"a": State.ENDING, "b": State.PHRASING}
     assert board.abandon("nobody", 2.0) == []
+
+
+def test_in_shadow_every_call_is_only_listened_to() -> None:
+    board = Switchboard(CAMPAIGN, lines=1, longest_call_s=100.0, shadow=True)
+    out: list[AnyEffect] = []
+    for call in "abc":  # also over capacity: nobody waits for us
+        out += board.handle(events.Incoming(call, "", "", ""), 0.0)
+        out += board.handle(events.MediaStarted(call), 1.0)
+    assert [e.call for e in out if isinstance(e, effects.Answer)] == ["a", "b", "c"]
+    assert not [e for e in out if isinstance(e, effects.Play | effects.Say | effects.Phrase)]
+    board.can_transfer = True
+    assert outcomes(board.handle(events.HungUp("a", 200, "", False), 2.0)) == [("a", "hung_up")]

@@ -56,6 +56,16 @@ def test_a_wait_counts_from_its_beginning() -> None:
     assert timers.deadline is None
 
 
+def test_all_but_one() -> None:
+    timers = Timers()
+    timers.wait(1.0)
+    timers.arm(Timer.MAX_CALL, 90.0)
+    timers.all_but(Timer.MAX_CALL)
+    assert (timers.deadline, len(timers)) == (90.0, 1)
+    timers.all_but(Timer.FINAL)
+    assert not timers
+
+
 def test_only_and_clear() -> None:
     timers = Timers()
     timers.wait(1.0)

@@ -54,6 +54,8 @@ def feed(tracker: SpeechTracker, pattern: str, *, text: str | None = None, gate_
         (SlotKind.NUMBER, "nineteen eighty", turns.HOLD_LIKELY_S),
         (SlotKind.CHOICE, "the blue one", turns.HOLD_LIKELY_S),
         (SlotKind.DATE, "in may", turns.HOLD_LIKELY_S),
+        (SlotKind.WHEN, "tomorrow at ten", turns.HOLD_LIKELY_S),
+        (SlotKind.WHEN, "tomorrow at", turns.HOLD_UNFINISHED_S),
         (SlotKind.NAME, "john smith", turns.HOLD_LIKELY_S),
         (SlotKind.OPEN, "nothing more", turns.HOLD_OPEN_S),
         (SlotKind.OPEN, "well it is um", turns.HOLD_UNFINISHED_S),

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from appliance.calls.campaign import clauses
+from appliance.calls.campaign import SlotKind, clauses
 from appliance.engines.voices.flite import make
 from tests.engines.telephone import home_insurance
 
@@ -27,14 +27,24 @@ def test_the_disclosure_says_machine_and_recorded() -> None:
     assert "recorded" in CAMPAIGN.greeting.disclosure
 
 
-@pytest.mark.parametrize("line", CAMPAIGN.verbatim())
+def test_callers_can_be_handed_over_and_called_back() -> None:
+    assert {o.id for o in CAMPAIGN.outcomes if o.transfer} == {"completed", "wants_human"}
+    asked = CAMPAIGN.question("callback_time")
+    assert asked.slot is SlotKind.WHEN
+    assert asked.id not in CAMPAIGN.in_line()
+    objection = CAMPAIGN.reply("callback")
+    assert objection is not None
+    assert objection.then == asked.id
+
+
+@pytest.mark.parametrize("line", [*CAMPAIGN.verbatim(), CAMPAIGN.lines.callback_set, CAMPAIGN.lines.callback_hours])
 def test_every_line_is_ascii_and_claims_nothing(line: str) -> None:
     assert line.isascii()
     assert not CLAIMED_ACTION.search(line.lower())
     assert "$" not in line
 
 
-@pytest.mark.parametrize("line", CAMPAIGN.verbatim())
+@pytest.mark.parametrize("line", [*CAMPAIGN.verbatim(), CAMPAIGN.lines.callback_set, CAMPAIGN.lines.callback_hours])
 def test_first_clauses_are_short(line: str) -> None:
     assert len(clauses(line)[0].split()) <= 13
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -345,38 +346,77 @@ def test_a_scanner_gets_no_line_and_one_line_in_the_log(
     assert events.empty()
 
 
+@contextmanager
+def running(events: Inbox, **changes: Any) -> Iterator[SipEndpoint]:
+    endpoint = SipEndpoint(settings(**changes), 2, events.put)
+    endpoint.start()
+    try:
+        yield endpoint
+    finally:
+        endpoint.stop(WAIT_S)
+
+
+@contextmanager
+def udp(host: str) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((host, 0))
+        sock.settimeout(WAIT_S)
+        yield sock
+
+
+def admitted(endpoint: SipEndpoint, events: Inbox, host: str) -> bool:
+    """Whether a call from `host` is heard of; it is ended again."""
+    told: list[str] = []
+    caller = threading.Thread(target=lambda: told.append(invite(endpoint.port, "0 PCMU/8000", host)))
+    caller.start()
+    until(lambda: endpoint.unanswered == 1 or bool(told))
+    if not told:
+        call = events.of(Incoming).call
+        endpoint.hang_up(call)
+        assert events.of(HungUp).call == call
+    caller.join(WAIT_S)
+    return not told[0].startswith("SIP/2.0 403")
+
+
+@pytest.mark.parametrize("registrar", ["127.0.0.4:9", "localhost:9"])
+def test_the_registrar_may_call_before_it_has_registered_us(events: Inbox, registrar: str) -> None:
+    with running(events, registrar=registrar, trusted=[]) as endpoint:
+        assert admitted(endpoint, events, "127.0.0.4" if registrar[0] == "1" else "127.0.0.1")
+        assert not admitted(endpoint, events, "127.0.0.3")
+
+
+def test_a_registrar_of_an_unknown_name_does_not_keep_us_from_starting(events: Inbox) -> None:
+    with running(events, registrar="no-such-host.invalid") as endpoint:
+        assert admitted(endpoint, events, "127.0.0.1")
+
+
 def test_who_accepted_the_registration_may_call(events: Inbox) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as registrar:
-        registrar.bind(("127.0.0.4", 0))
-        registrar.settimeout(WAIT_S)
+    """A dialer with several addresses may answer from another one than the one that its name stands for."""
+    with udp("127.0.0.4") as registrar, udp("127.0.0.5") as other:
         host, port = registrar.getsockname()
-        endpoint = SipEndpoint(settings(registrar=f"{host}:{port}", trusted=[]), 2, events.put)
-        endpoint.start()
-        assert invite(endpoint.port, "0 PCMU/8000", host).startswith("SIP/2.0 403")
-        endpoint.register()
-        accept_registration(registrar)
-        events.wait(lambda event: isinstance(event, RegistrationChanged) and event.state is State.REGISTERED)
-        caller = threading.Thread(target=invite, args=(endpoint.port, "0 PCMU/8000", host))
-        caller.start()
-        endpoint.hang_up(events.of(Incoming).call)
-        caller.join(WAIT_S)
-        assert not caller.is_alive()
-        assert invite(endpoint.port, "0 PCMU/8000").startswith("SIP/2.0 403")
-        leaver = threading.Thread(target=endpoint.stop, args=(WAIT_S,))
-        leaver.start()
-        assert "Expires: 0" in accept_registration(registrar)
-        leaver.join(WAIT_S)
-        assert not leaver.is_alive()
+        with running(events, registrar=f"{host}:{port}", trusted=[]) as endpoint:
+            assert not admitted(endpoint, events, "127.0.0.5")
+            endpoint.register()
+            accept_registration(registrar, other)
+            events.wait(lambda event: isinstance(event, RegistrationChanged) and event.state is State.REGISTERED)
+            assert admitted(endpoint, events, "127.0.0.5")
+            assert admitted(endpoint, events, "127.0.0.4")
+            assert not admitted(endpoint, events, "127.0.0.1")
+            leaver = threading.Thread(target=endpoint.stop, args=(WAIT_S,))
+            leaver.start()
+            assert "Expires: 0" in accept_registration(registrar, other)
+            leaver.join(WAIT_S)
+            assert not leaver.is_alive()
 
 
-def accept_registration(registrar: socket.socket) -> str:
+def accept_registration(registrar: socket.socket, answering: socket.socket) -> str:
     """Answer the next REGISTER with 200; returns it."""
     while True:
         data, source = registrar.recvfrom(4096)
         request = data.decode()
         if request.startswith("REGISTER"):
             copied = [line for line in request.splitlines() if line.startswith(("Via:", "From:", "To:", "Call-ID:", "CSeq:"))]
-            registrar.sendto("\r\n".join(["SIP/2.0 200 OK", *copied, "Content-Length: 0", "", ""]).encode(), source)
+            answering.sendto("\r\n".join(["SIP/2.0 200 OK", *copied, "Content-Length: 0", "", ""]).encode(), source)
             return request
 
 

@@ -17,6 +17,16 @@ def test_the_registrar_may_call_from_any_port_and_only_the_last_one() -> None:
     assert not trust.admits("10.0.0.5:5060")
 
 
+def test_the_registrars_own_addresses_may_call_from_the_first_moment_on() -> None:
+    trust = Trust([])
+    trust.registrar_is_at(["10.0.0.5", "10.0.0.6"])
+    assert trust.admits("10.0.0.5:5060")
+    trust.registered_at("10.0.0.7:5060")
+    assert trust.admits("10.0.0.6:5060")
+    assert trust.admits("10.0.0.7:5060")
+    assert not trust.admits("10.0.0.8:5060")
+
+
 def test_trusted_networks_may_call_without_a_registration() -> None:
     trust = Trust([IPv4Network("10.0.1.0/24"), IPv4Network("10.0.2.7")])
     assert trust.admits("10.0.1.255:5060")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import array
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -327,3 +328,42 @@ def test_a_full_disk_at_the_start_is_an_error_with_a_hint(small_disk: Path) -> N
     with pytest.raises(StoreError) as caught:
         Store(paths(small_disk)).start()
     assert caught.value.hint
+
+
+def test_a_call_knows_whose_it_is_at_the_dialer_and_what_the_dialer_was_told(tmp_path: Path) -> None:
+    where = paths(tmp_path)
+    with running(where) as store:
+        store.call_started(INCOMING, AT)
+        store.correlated("c1", "V1234567890000000041", 41)
+        store.correlated("c1", INCOMING.caller_name, 42)
+        store.disposed("c1", "XFER")
+        store.concluded(Concluded("c1", "completed", {}, 2.5, transferred=True)).result(5)
+        store.correlated("c1", "V9999999990000000099", 99)
+        store.disposed("c1", "DROP")
+    (record,) = recent_calls(database_path(where), 1)
+    assert (record.dialer_call_id, record.lead_id, record.status) == (INCOMING.caller_name, 42, "XFER")
+    assert (record.transferred, record.shadow) == (True, False)
+    assert record.transcript is not None
+    transcript = json.loads(Path(record.transcript).with_suffix(".json").read_text())
+    assert (transcript["lead_id"], transcript["transferred"]) == (42, True)
+
+
+def test_calls_of_shadow_mode_are_marked(tmp_path: Path) -> None:
+    where = paths(tmp_path)
+    for shadow in (True, False):
+        with running(where, shadow=shadow) as store:
+            store.call_started(INCOMING, AT)
+            conclude(store)
+    assert [record.shadow for record in recent_calls(database_path(where), 2)] == [False, True]
+    assert recent_calls(database_path(where), 1)[0].dialer_call_id is None
+
+
+def test_a_journal_of_an_older_version_is_no_bug_to_read(tmp_path: Path) -> None:
+    where = paths(tmp_path)
+    with running(where) as store:
+        store.call_started(INCOMING, AT)
+    with closing(sqlite3.connect(database_path(where))) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(StoreError, match="older sidetone") as caught:
+        recent_calls(database_path(where), 1)
+    assert "sidetone run" in caught.value.hint

@@ -113,6 +113,9 @@ LINES = [
 ]
 
 
+SOURCE = Line("ERROR: Invalid Source - <>", end, Trouble.SHUT)
+
+
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line.said)
 def test_the_client_knows_what_each_line_means(site: Double, settings: Settings, line: Line) -> None:
     play(site, settings, line)
@@ -120,7 +123,7 @@ def test_the_client_knows_what_each_line_means(site: Double, settings: Settings,
 
 def test_a_source_that_the_dialer_does_not_take(site: Double, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "SOURCE", "x")
-    play(site, settings, Line("ERROR: Invalid Source - x", end, Trouble.SHUT))
+    play(site, settings, SOURCE)
 
 
 def test_a_call_that_was_let_go_is_gone_the_second_time(site: Double, settings: Settings) -> None:
@@ -212,6 +215,11 @@ def test_an_unknown_function_is_nothing_at_all(busy: Double, stranger: httpx.Cli
     assert parse(Asker(busy, stranger, AGENT)(function, agent_user="9001"), function).shape is Shape.EMPTY
 
 
+WAITING = "SUCCESS: calls_in_queue_count - 0"
+
+
 def test_looking_at_the_queue(busy: Double, stranger: httpx.Client) -> None:
-    reply = parse(Asker(busy, stranger, AGENT)("calls_in_queue_count", agent_user="9001"), "calls_in_queue_count")
+    answer = Asker(busy, stranger, AGENT)("calls_in_queue_count", agent_user="9001")
+    assert answer == WAITING
+    reply = parse(answer, "calls_in_queue_count")
     assert [line.fields for line in reply.lines] == [("0",)]
