@@ -55,8 +55,8 @@ class Store:
 
     All methods are for one thread, and none but `start` and `stop` touches a disk. `changed` is called, on a thread of
     the store, when `health` turned good or bad. `recovered` counts the calls that an earlier run left open; they are
-    closed with CRASH_OUTCOME and their files completed; `recovered_names` has the dialer's ids of them, or the callers' names. `shadow`: the calls
-    of this run are only listened to.
+    closed with CRASH_OUTCOME and their files completed; `recovered_names` has the dialer's ids of them, or the callers'
+    names. `shadow`: the calls of this run are only listened to.
     """
 
     def __init__(
