@@ -8,17 +8,23 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from appliance import __version__
-from appliance.errors import ApiError, BackendError, SeveralErrors, SidetoneError
+from appliance.errors import ApiError, BackendError, ConfigError, SeveralErrors, SidetoneError
 
 if TYPE_CHECKING:
     from appliance.calls.campaign import Campaign
     from appliance.config.load import Loaded
-    from appliance.config.settings import Engines, Settings
+    from appliance.config.settings import Engines, Settings, Vicidial
+    from appliance.dialers.vicidial.client import Client
+    from appliance.store.transcript import CallRecord
+
+_Answer = TypeVar("_Answer")
 
 DEFAULT_CONFIG = Path("/etc/sidetone/sidetone.toml")
 
@@ -73,10 +79,34 @@ def _parser() -> argparse.ArgumentParser:
     calls.add_argument("-n", type=_positive, default=20, metavar="N", help="how many (%(default)s)")
     calls.add_argument("--json", action="store_true", help="as one JSON array")
 
+    owed = "The exit code is 1 when something is parked or older than five minutes, else 0."
+    outbox = with_config(command("outbox", _outbox, "list what is owed to the dialer, or try again what was parked", owed))
+    outbox.add_argument("action", nargs="?", choices=["retry"], help="try again what was parked, or everything after a lock")
+    outbox.add_argument("--all", action="store_true", help="also what was delivered in the last 30 days")
+    outbox.add_argument("--json", action="store_true", help="as one JSON array")
+
     drain = with_config(command("drain", _drain, "ask the running appliance to take no new calls and stop after the last one"))
     drain.add_argument(
         "--limit", type=_limit, metavar="S", help="seconds that running calls may go on (limits.drain_s of the settings)"
     )
+
+    found = "The exit code is a monitoring plugin's: 0 all is well, 1 a warning, 2 something fails, 3 nothing could be seen."
+    doctor = with_config(command("doctor", _doctor, "examine the way to the dialer, and say what to do about a fault", found))
+    doctor.add_argument("--extension", metavar="N", help="what to dial for the test call (sip.username)")
+    doctor.add_argument("--no-call", action="store_true", help="make no test call")
+    doctor.add_argument(
+        "--statuses", type=_statuses, default=[], metavar="A,B", help="statuses of ours that you have seen there"
+    )
+    doctor.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+
+    with_config(command("guard", _guard, "pause the dialer when the running appliance dies or hangs, as a process of its own"))
+
+    differ = "The exit code is 1 when there are differences, 3 when the dialer cannot be asked, else 0."
+    reconcile = with_config(command("reconcile", _reconcile, "compare our journal with the dialer's log", differ))
+    shadow = with_config(command("shadow", _shadow, "compare what shadow mode would have decided with the humans' statuses"))
+    for sub in (reconcile, shadow):
+        sub.add_argument("--hours", type=_hours, default=24.0, metavar="N", help="how far back (%(default)g)")
+        sub.add_argument("--json", action="store_true", help="print one JSON object")
 
     bench = command("bench", None, "measure this machine").add_subparsers(title="benches", required=True, metavar="BENCH")
     media = bench.add_parser("media", help="own media path under load, with engines that do no work")
@@ -120,7 +150,7 @@ def _check(args: argparse.Namespace) -> int:
         for error in passed_over:
             print(f"warning: {error.message}; the next of engines.mind is taken", file=sys.stderr)
     _, campaign = _both(loaded, errors)
-    print(f"{args.config}: good. Campaign '{campaign.name}' asks {len(campaign.questions)} questions.")
+    print(f"{args.config}: good. Campaign '{campaign.name}' asks {len(campaign.in_line())} questions.")
     return 0
 
 
@@ -162,6 +192,31 @@ def _calls(args: argparse.Namespace) -> int:
     return 0
 
 
+def _outbox(args: argparse.Namespace) -> int:
+    import msgspec
+
+    from appliance.config.load import load_settings
+    from appliance.dialers.courier import OLD_S
+    from appliance.store.outbox import outbox_path, read_closed, read_outbox
+    from appliance.tables import print_outbox
+
+    settings = load_settings(args.config)
+    if args.action == "retry":
+        from appliance.api.client import ApiClient
+
+        asyncio.run(ApiClient(settings.paths.runtime / "api.sock").retry_outbox())
+        print("what was parked is tried again now; sidetone outbox shows what becomes of it")
+        return 0
+    path, now = outbox_path(settings.paths), time.time()
+    owed, closed = read_outbox(path), read_closed(path) if args.all else []
+    if args.json:
+        rows = [msgspec.to_builtins(each.entry) | {"what": each.what.value, "closed_at": each.at} for each in closed]
+        print(json.dumps(rows + [msgspec.to_builtins(entry) | {"what": None, "closed_at": None} for entry in owed]))
+    else:
+        print_outbox(owed, closed, now)
+    return int(any(entry.parked or now - entry.created_at >= OLD_S for entry in owed))
+
+
 def _drain(args: argparse.Namespace) -> int:
     from appliance.api.client import ApiClient
     from appliance.config.load import load_settings
@@ -178,6 +233,146 @@ def _drain(args: argparse.Namespace) -> int:
     running = f"the last of {calls} calls has" if calls > 1 else "the running call has"
     print(f"draining: no new calls; sidetone stops {f'when {running} ended, after {limit} at the latest' if calls else 'now'}")
     return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from appliance.doctor.examine import Examination
+    from appliance.doctor.findings import Finding, Level, as_json, exit_code
+    from appliance.tables import print_finding, print_findings_end
+
+    logging.disable(logging.CRITICAL)  # what matters of it is in the findings
+
+    def tell(finding: Finding) -> None:
+        if not args.json:
+            print_finding(finding)
+
+    loaded = _load(args.config)
+    if loaded.settings is None or loaded.campaign is None or loaded.errors:
+        findings = [Finding("settings", Level.FAIL, error.message, error.hint) for error in loaded.errors]
+        for finding in findings:
+            tell(finding)
+    else:
+        examination = Examination(loaded.settings, loaded.campaign, tell, confirmed=args.statuses)
+        findings = examination.run(extension=args.extension, call=not args.no_call)
+    if args.json:
+        print(json.dumps(as_json(findings)))
+    else:
+        print_findings_end(findings)
+    return exit_code(findings)
+
+
+def _guard(args: argparse.Namespace) -> int:
+    from appliance.config.load import load_settings
+    from appliance.config.settings import DialerKind
+    from appliance.dialers.choice import switch_of
+    from appliance.guard import Watch
+
+    settings = load_settings(args.config)
+    if settings.dialer.kind is DialerKind.PBX or settings.dialer.shadow:
+        why = "shadow mode tells the dialer nothing" if settings.dialer.shadow else "a plain PBX cannot be told to pause"
+        print(f"nothing to guard: {why}")
+        asyncio.run(_all_is_well())
+        return 0
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+
+    async def serve() -> int:
+        dialer = switch_of(settings)
+        try:
+            return await Watch(settings, dialer).run()
+        finally:
+            await dialer.close()
+
+    return asyncio.run(serve())
+
+
+async def _all_is_well() -> None:
+    """A service manager that waits for word would call an end without it a failure."""
+    from appliance.supervised import Supervised
+
+    Supervised(alive=lambda: True).ready()
+
+
+def _reconcile(args: argparse.Namespace) -> int:
+    import msgspec
+
+    from appliance.dialers.vicidial.dialer import line_users
+    from appliance.reconcile import Reconciliation, reconcile
+    from appliance.store.outbox import outbox_path, read_outbox
+    from appliance.tables import print_reconciliation
+
+    settings, site, records = _to_compare(args)
+    outbox = outbox_path(settings.paths)
+    owed = {entry.call_id for entry in read_outbox(outbox) if entry.kind.value == "settle"} if outbox.exists() else set()
+
+    users = line_users(site.agent_user, settings.capacity.lines)
+
+    async def ask(client: Client) -> Reconciliation:
+        return await reconcile(client, records, settings.dialer, users=users, owed=owed)
+
+    found = _asked(site, ask)
+    if found is None:
+        return 3
+    if args.json:
+        print(json.dumps(msgspec.to_builtins(found)))
+    else:
+        print_reconciliation(found)
+    return int(bool(found.differences))
+
+
+def _shadow(args: argparse.Namespace) -> int:
+    from appliance.calls.shadow import ShadowReport
+    from appliance.reconcile import shadowed
+    from appliance.tables import print_shadow
+
+    settings, site, records = _to_compare(args)
+
+    async def ask(client: Client) -> tuple[ShadowReport, int]:
+        return await shadowed(client, records, settings.dialer)
+
+    found = _asked(site, ask)
+    if found is None:
+        return 3
+    report, waiting = found
+    if args.json:
+        pairs = [{"ours": ours, "human": human, "calls": n} for (ours, human), n in report.pairs.items()]
+        counts = {"calls": report.calls, "no_opinion": report.no_opinion, "agreed": report.agreed}
+        print(json.dumps({**counts, "agreement": report.agreement, "waiting": waiting, "pairs": pairs}))
+    else:
+        print_shadow(report, waiting)
+    return 0
+
+
+def _to_compare(args: argparse.Namespace) -> tuple[Settings, Vicidial, list[CallRecord]]:
+    """The calls of the last --hours, where the dialer is one that keeps a log of them."""
+    from appliance.config.load import load_settings
+    from appliance.store.database import database_path
+    from appliance.store.history import calls_since
+
+    settings = load_settings(args.config)
+    if settings.dialer.vicidial is None or settings.dialer.kind.value != "vicidial":
+        raise ConfigError(str(args.config), ["dialer.kind: only a vicidial keeps a log of calls to compare with"])
+    since = datetime.now(UTC) - timedelta(hours=args.hours)
+    return settings, settings.dialer.vicidial, calls_since(database_path(settings.paths), since)
+
+
+def _asked(site: Vicidial, ask: Callable[[Client], Awaitable[_Answer]]) -> _Answer | None:
+    """What `ask` finds out, without a write; None, told to the user, where the dialer does not answer."""
+    from appliance.dialers.vicidial.client import Client
+    from appliance.dialers.vicidial.wire import VicidialError
+
+    async def asking() -> _Answer:
+        client = Client(site, read_only=True)
+        try:
+            return await ask(client)
+        finally:
+            await client.close()
+
+    logging.disable(logging.CRITICAL)  # what went wrong is told by the error
+    try:
+        return asyncio.run(asking())
+    except VicidialError as error:
+        _complain(error)
+        return None
 
 
 def _bench_media(args: argparse.Namespace) -> int:
@@ -248,6 +443,15 @@ def _number(text: str, least: float, most: float) -> float:
     if not least <= number <= most:
         raise argparse.ArgumentTypeError(f"'{text}' should be a number from {least:g} to {most:g}")
     return number
+
+
+def _hours(text: str) -> float:
+    return _number(text, 0.01, 24 * 366)
+
+
+def _statuses(text: str) -> list[str]:
+    """ "AIQUAL,AINQ" as names."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _counts(text: str) -> list[int]:

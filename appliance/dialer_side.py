@@ -73,6 +73,7 @@ class DialerSide:
         self._mailbox = 0
         self._registered_once = False
         self._away = False
+        self._paused = False
 
     # Beginning and end -----------------------------------------------------------------------------------------------
 
@@ -100,6 +101,7 @@ class DialerSide:
 
     def pause(self) -> float:
         """Ask for no more calls. Returns for how long some will come all the same, seconds."""
+        self._paused = True
         if self._settings.kind is DialerKind.PBX or self._settings.shadow or not self._manages_lines:
             return 0.0
         self._paused_mark.touch()
@@ -211,7 +213,7 @@ class DialerSide:
             calls=calls,
         )
         lines = self._governor.observe(load, now)
-        if lines is None or self._switchboard.draining:
+        if lines is None or self._paused:
             return
         log.info("capacity: %d calls at once", lines)
         self._store.event("capacity", {"lines": lines, **msgspec.structs.asdict(load)})

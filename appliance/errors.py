@@ -59,3 +59,7 @@ class StoreError(SidetoneError):
 
 class ApiError(SidetoneError):
     """The API socket cannot be opened, nobody answers on it, or what comes over it is no message."""
+
+
+class NotRunningError(ApiError):
+    """No daemon listens on the API socket."""

@@ -17,25 +17,29 @@ class Supervised:
 
     def __init__(self, alive: Callable[[], bool]) -> None:
         self._alive = alive
-        self._notifier = sdnotify.SystemdNotifier()
+        self._notifier = sdnotify.SystemdNotifier() if os.environ.get("NOTIFY_SOCKET") else None
         self._feed_every_s = feed_every_s(os.environ, os.getpid())
 
     def ready(self) -> None:
-        self._notifier.notify("READY=1")
+        self._notify("READY=1")
         self._feed()
 
     def stopping(self) -> None:
-        self._notifier.notify("STOPPING=1")
+        self._notify("STOPPING=1")
 
     def says(self, line: str) -> None:
         """The line that `systemctl status` shows."""
-        self._notifier.notify(f"STATUS={line}")
+        self._notify(f"STATUS={line}")
+
+    def _notify(self, message: str) -> None:
+        if self._notifier is not None:
+            self._notifier.notify(message)
 
     def _feed(self) -> None:
         if self._feed_every_s is None:
             return
         if self._alive():
-            self._notifier.notify("WATCHDOG=1")
+            self._notify("WATCHDOG=1")
         asyncio.get_running_loop().call_later(self._feed_every_s, self._feed)
 
 

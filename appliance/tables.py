@@ -11,6 +11,12 @@ from rich.table import Table
 
 from appliance.api.verdict import Level, Verdict
 from appliance.api.wire import DialerHealth, RegistrationState, Status
+from appliance.calls.shadow import ShadowReport
+from appliance.dialers.protocol import Entry
+from appliance.doctor.findings import Finding, exit_code
+from appliance.doctor.findings import Level as Found
+from appliance.reconcile import Reconciliation
+from appliance.store.outbox import Closed
 from appliance.store.transcript import CallRecord
 
 _REGISTRATION_STYLE = {
@@ -18,6 +24,7 @@ _REGISTRATION_STYLE = {
     RegistrationState.TRYING: "yellow",
     RegistrationState.OFF: "yellow",
 }
+_FOUND_STYLE = {Found.PASS: "green", Found.WARN: "yellow", Found.FAIL: "red", Found.SKIP: "dim"}
 _LEVEL_STYLE = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "red"}
 _FILE_WIDTH = 1000  # what is piped is not folded
 
@@ -73,6 +80,95 @@ def print_calls(calls: Sequence[CallRecord]) -> None:
         length = f"{call.duration_s:.0f} s" if call.duration_s is not None else ""
         table.add_row(call.started_at, _plain(call.caller_number), call.outcome or "up", length, _plain(call.transcript or ""))
     _console().print(table)
+
+
+def print_outbox(owed: Sequence[Entry], closed: Sequence[Closed], now: float) -> None:
+    """What is owed to the dialer, the oldest first; before it what no longer is. `now` is seconds since 1970."""
+    if not owed and not closed:
+        print("nothing is owed to the dialer")
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("Id", "Age", "What", "Lead", "Call", "Tries", "Next try", "Last answer"):
+        table.add_column(title, justify="right" if title in ("Id", "Age", "Lead", "Tries") else "left", overflow="fold")
+    rows = [(each.entry, f"[green]{each.what.value}[/]") for each in closed]
+    rows += [(entry, _next_try(entry, now)) for entry in owed]
+    for entry, state in rows:
+        table.add_row(
+            str(entry.id),
+            _length(now - entry.created_at),
+            entry.kind.value,
+            str(entry.lead_id or ""),
+            _plain(entry.call_id),
+            str(entry.attempts),
+            state,
+            _plain(entry.error),
+        )
+    _console().print(table)
+
+
+def print_finding(finding: Finding) -> None:
+    """One line of the doctor's, and what to do about it below."""
+    out = _console()
+    out.print(
+        f"[{_FOUND_STYLE[finding.level]}]{finding.level.value.upper():4}[/]  {_plain(finding.check):26} {_plain(finding.found)}"
+    )
+    if finding.todo:
+        out.print(f"{'':33}-> {_plain(finding.todo)}", style="dim")
+
+
+def print_findings_end(findings: Sequence[Finding]) -> None:
+    """The last line: how many of each."""
+    counts = ", ".join(f"{n} {level.value}" for level in Found if (n := sum(f.level is level for f in findings)))
+    _console().print(f"{counts}: {'calls can come' if exit_code(findings) == 0 else 'see above what to do'}")
+
+
+def print_reconciliation(found: Reconciliation) -> None:
+    """The differences, then the counts."""
+    out = _console()
+    if found.differences:
+        table = Table(box=None, pad_edge=False)
+        for title in ("Started", "Call", "What", "Ours", "Theirs", "What to do"):
+            table.add_column(title, overflow="fold")
+        for each in found.differences:
+            row = (each.started_at, each.call_id, each.what, each.ours, each.theirs, each.todo)
+            table.add_row(*map(_plain, row))
+        out.print(table)
+    out.print(
+        f"{found.agreed} of {found.checked} calls agree; not compared: {found.owed} still owed, {found.unknown} without the"
+        f" dialer's id, {found.shadow} of shadow mode"
+    )
+
+
+def print_shadow(report: ShadowReport, waiting: int) -> None:
+    """How often which of our statuses met which of a human's, then the sum of it."""
+    out = _console()
+    if report.pairs:
+        table = Table(box=None, pad_edge=False)
+        for title in ("Ours", "Human's", "Calls"):
+            table.add_column(title, justify="right" if title == "Calls" else "left")
+        for (ours, human), calls in report.pairs.items():
+            style = "green" if ours == human else "dim" if not ours else "yellow"
+            table.add_row(_plain(ours) or "no opinion", _plain(human), str(calls), style=style)
+        out.print(table)
+    share = "nothing to compare" if report.agreement is None else f"{report.agreement:.0%} agreement"
+    judged = f"{report.calls} calls, {report.no_opinion} without an opinion: {share}"
+    out.print(f"{judged}; {waiting} wait for a human's status")
+
+
+def _next_try(entry: Entry, now: float) -> str:
+    if entry.parked:
+        return "[red]parked[/]"
+    wait_s = entry.not_before - now
+    return f"in {_length(wait_s)}" if wait_s > 0 else "due"
+
+
+def _length(seconds: float) -> str:
+    """ "40 s", "5 min", "3 h", "2 days"; counted down."""
+    if seconds < 120:
+        return f"{max(0.0, seconds):.0f} s"
+    if seconds < 7200:
+        return f"{int(seconds // 60)} min"
+    return f"{int(seconds // 3600)} h" if seconds < 172800 else f"{int(seconds // 86400)} days"
 
 
 def _console() -> Console:

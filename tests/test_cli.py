@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -12,7 +15,9 @@ import pytest
 
 from appliance import cli
 from appliance.api.server import ApiServer
+from appliance.dialers.protocol import Delivery, EntryKind
 from appliance.engines import registry
+from appliance.store.outbox import OutboxStore
 from tests.api.test_wire import STATUS
 from tests.box import PASSWORD, Box, sidetone
 
@@ -262,7 +267,7 @@ def test_drain_tells_how_many_calls_may_go_on(
     status = msgspec.structs.replace(STATUS, calls=STATUS.calls[:1] * calls)
 
     async def drain() -> subprocess.CompletedProcess[str]:
-        server = ApiServer(box.runtime / "api.sock", snapshot=lambda: status, drain=asked.append)
+        server = ApiServer(box.runtime / "api.sock", snapshot=lambda: status, drain=asked.append, retry_outbox=lambda: None)
         await server.start()
         try:
             return await asyncio.to_thread(box.command, "drain", *more)
@@ -275,11 +280,75 @@ def test_drain_tells_how_many_calls_may_go_on(
     assert asked == [limit_s]
 
 
+@pytest.fixture
+def outbox(box: Box) -> Iterator[OutboxStore]:
+    """What the appliance that runs here owes its dialer."""
+    with closing(OutboxStore(box.state / "outbox.db")) as store:
+        yield store
+
+
+def test_nothing_is_owed(box: Box, outbox: OutboxStore) -> None:
+    done = box.command("outbox")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "nothing is owed to the dialer\n", "")
+    assert json.loads(box.command("outbox", "--json", "--all").stdout) == []
+
+
+@pytest.mark.parametrize(("age_s", "code"), [(0, 0), (250, 0), (301, 1)])
+def test_what_is_owed_and_how_old_it_is(box: Box, outbox: OutboxStore, age_s: float, code: int) -> None:
+    outbox.add(EntryKind.SETTLE, "V1", 7, {"status": "NI"}, time.time() - age_s)
+    done = box.command("outbox", "--json")
+    assert done.returncode == code
+    [owed] = json.loads(done.stdout)
+    assert (owed["kind"], owed["call_id"], owed["lead_id"], owed["closed_at"]) == ("settle", "V1", 7, None)
+    assert box.command("outbox").returncode == code
+
+
+def test_what_is_parked_is_an_exit_code_and_what_was_delivered_is_not_owed(box: Box, outbox: OutboxStore) -> None:
+    for lead in (7, 8):
+        outbox.add(EntryKind.DNC, "", lead, {"phone": f"415555000{lead}", "scope": "C"}, time.time())
+    outbox.done(1, Delivery.ALREADY, time.time())
+    outbox.park(2, "no such lead")
+    done = box.command("outbox")
+    assert done.returncode == 1
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["Id", "2"]
+    assert "parked" in done.stdout
+    assert "no such lead" in done.stdout
+    assert [row["what"] for row in json.loads(box.command("outbox", "--all", "--json").stdout)] == ["already", None]
+
+
+def test_no_outbox_yet_is_an_error_with_a_hint(box: Box) -> None:
+    done = box.command("outbox")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no outbox yet" in done.stderr
+    assert "hint: " in done.stderr
+
+
+def test_outbox_retry_asks_what_runs(box: Box) -> None:
+    asked: list[bool] = []
+
+    async def retry() -> subprocess.CompletedProcess[str]:
+        server = ApiServer(
+            box.runtime / "api.sock", snapshot=lambda: STATUS, drain=lambda _: None, retry_outbox=lambda: asked.append(True)
+        )
+        await server.start()
+        try:
+            return await asyncio.to_thread(box.command, "outbox", "retry")
+        finally:
+            await server.stop()
+
+    done = asyncio.run(retry())
+    assert (done.returncode, done.stderr, asked) == (0, "", [True])
+    assert "tried again" in done.stdout
+    done = box.command("outbox", "retry")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "start it: sidetone run" in done.stderr
+
+
 def test_help_tells_every_command_and_the_exit_codes() -> None:
     done = sidetone("--help")
     assert done.returncode == 0
-    for name in ("run", "check", "status", "calls", "drain", "bench"):
-        assert f"\n    {name} " in done.stdout
+    for name in ("run", "check", "status", "calls", "outbox", "drain", "doctor", "guard", "reconcile", "shadow", "bench"):
+        assert f"\n    {name}" in done.stdout
     done = sidetone("status", "--help")
     assert "0 registered and healthy" in " ".join(done.stdout.split())
 
@@ -299,6 +368,7 @@ def test_no_command_is_a_question_for_help() -> None:
         (("bench", "media", "--seconds", "nan"), "argument --seconds: 'nan' should be a number from 1 to 3600"),
         (("drain", "--limit", "-1"), "argument --limit: '-1' should be a number from 0 to 3600"),
         (("calls", "-n", "0"), "argument -n: '0' should be a number of at least 1"),
+        (("reconcile", "--hours", "0"), "argument --hours: '0' should be a number from 0.01 to 8784"),
         (("ruin",), "invalid choice: 'ruin'"),
     ],
 )
@@ -306,3 +376,16 @@ def test_wrong_usage_is_explained(arguments: tuple[str, ...], said: str) -> None
     done = sidetone(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("section", "why"),
+    [({"kind": "pbx"}, "a plain PBX cannot be told to pause"), ({"shadow": True}, "shadow mode tells the dialer nothing")],
+)
+def test_where_nothing_can_be_told_to_the_dialer_there_is_nothing_to_guard(
+    box: Box, section: dict[str, object], why: str
+) -> None:
+    box.settings["dialer"] = section
+    box.write()
+    done = box.command("guard")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"nothing to guard: {why}\n", "")
