@@ -14,7 +14,7 @@ from rich.text import Text
 
 from appliance.errors import SidetoneError
 from tests.lab import persona
-from tests.lab.asterisk.server import DIALERS
+from tests.lab.asterisk.server import DIALERS, default_dialer
 from tests.lab.scenarios import SCENARIOS
 from tests.lab.show import Show, console
 from tests.lab.talk import Options, talk
@@ -24,8 +24,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lab", description="A real dialer, customers who talk, and a meter on the wire.")
     parser.add_argument("what", nargs="?", default="list", metavar="list|run|NAME", help="run: place calls")
     parser.add_argument("--persona", default="interested", choices=persona.names(), help="who is called (%(default)s)")
-    parser.add_argument("--calls", type=int, default=1, metavar="N", help="how many at once (%(default)s)")
-    parser.add_argument("--dialer", default="asterisk16", choices=sorted(DIALERS), help="(%(default)s)")
+    parser.add_argument(
+        "--calls", type=int, default=1, metavar="N", help="how many at once, of a campaign day in all (%(default)s)"
+    )
+    parser.add_argument("--dialer", default=default_dialer(), choices=sorted(DIALERS), help="(%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line of standard output")
     return parser
 

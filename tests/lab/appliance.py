@@ -11,7 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 
@@ -39,8 +41,10 @@ class Appliance:
         username: str,
         password: str,
         lines: int,
+        least: int = 1,
         campaign: Path = CAMPAIGN,
         drain_s: float = 60.0,
+        dialer: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.sip_port = free_ports()
@@ -62,17 +66,22 @@ class Appliance:
                 "rtp_port": self.rtp_port,
                 "expires_s": 60,
             },
-            "capacity": {"lines": lines},
+            "capacity": {"lines": lines, "least": least},
             "paths": {
                 "state": str(folder / "state"),
                 "runtime": str(self._runtime),
                 "recordings": str(folder / "recordings"),
             },
             "limits": {"drain_s": drain_s},
+            **({"dialer": dialer} if dialer is not None else {}),
         }
         self.config.write_text(tomli_w.dumps(settings))
         self.config.chmod(0o600)
         self.messages: queue.Queue[wire.Status | wire.Change | None] = queue.Queue()
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again after a `kill`; returns when the API answers."""
         with self.log.open("ab") as log:
             self._process = spawn(
                 [sys.executable, "-m", "appliance", "run", "--config", self.config],
@@ -85,7 +94,7 @@ class Appliance:
         except BaseException:
             end(self._process, grace_s=2)
             raise
-        threading.Thread(target=self._read, name="appliance-api", daemon=True).start()
+        threading.Thread(target=self._read, args=(self._socket,), name="appliance-api", daemon=True).start()
 
     def __enter__(self) -> Appliance:
         return self
@@ -115,11 +124,11 @@ class Appliance:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         return " / ".join(lines[-3:])
 
-    def _read(self) -> None:
+    def _read(self, api: socket.socket) -> None:
         """The API's reader thread: messages into the queue until the socket is closed."""
         unpacker = wire.from_daemon()
         with contextlib.suppress(OSError, ApiError):
-            while data := self._socket.recv(65536):
+            while data := api.recv(65536):
                 for message in unpacker.feed(data):
                     if not isinstance(message, wire.FellBehind | wire.Accepted | wire.Refused):
                         self.messages.put(message)
@@ -150,6 +159,10 @@ class Appliance:
                     found.append(pid)
         return found
 
+    def processes(self) -> list[int]:
+        """Process ids: the daemon, and all that it started."""
+        return [self._process.pid, *_children(self._process.pid)]
+
     def kill_worker(self, part: str) -> float:
         """kill -9 that worker; the instant, seconds since 1970. Raises LabError where there is none."""
         pids = self.workers(part)
@@ -158,6 +171,12 @@ class Appliance:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         return time.time()
+
+    def kill(self) -> None:
+        """kill -9 the daemon itself: nothing is said to anyone. Its workers find out by themselves."""
+        self._process.kill()
+        self._process.wait(5)
+        self._socket.close()
 
     def terminate(self) -> None:
         """SIGTERM: drain."""

@@ -78,7 +78,7 @@ class CallRecord:
         return found
 
 
-def _forget_old_runs() -> None:
+def forget_old_runs() -> None:
     """Recordings and captures of the last KEPT_RUNS stay, for whoever looks into a failure."""
     runs = sorted(BUILD.glob("run-*"), key=lambda path: path.stat().st_mtime)
     for path in runs[:-KEPT_RUNS]:
@@ -96,11 +96,11 @@ Happening = dict[str, Any] | wire.Status | wire.Change | None
 class Bench:
     """Everything up and registered, in a folder of its own under build/lab. Use as a context manager."""
 
-    def __init__(self, people: list[str], *, dialer: str = "asterisk16", lines: int = 0, drain_s: float = 60.0) -> None:
+    def __init__(self, people: list[str], *, dialer: str = "", lines: int = 0, drain_s: float = 60.0) -> None:
         self._open = contextlib.ExitStack()
         self.people = [load(name) for name in people]
         BUILD.mkdir(parents=True, exist_ok=True)
-        _forget_old_runs()
+        forget_old_runs()
         self.folder = Path(tempfile.mkdtemp(prefix=time.strftime("run-%m%d-%H%M%S-"), dir=BUILD))
         self.records: list[CallRecord] = []
         self.status: wire.Status | None = None

@@ -2,10 +2,10 @@
 
     python -m tests.lab.customers PLAN.json
 
-PLAN: {"sip_port": …, "rtp_port": …, "campaign": "….toml", "customers": {"4155550101": "interested", …}}. The number
-that the dialer calls chooses the customer. What happens goes to standard output as JSON lines (`kind`: ready, ringing,
-answered, agent_talks, talks, turn, heard, ended); instants are given as `at` (time.time()) and `mono_s`
-(time.monotonic()). It ends when its standard input is closed.
+PLAN: {"sip_port": …, "rtp_port": …, "campaign": "….toml", "customers": {"4155550101": "interested", …}}, and "at_once"
+where not all of them are called at the same time. The number that the dialer calls chooses the customer. What happens
+goes to standard output as JSON lines (`kind`: ready, ringing, answered, agent_talks, talks, turn, heard, ended); instants
+are given as `at` (time.time()) and `mono_s` (time.monotonic()). It ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -315,10 +315,11 @@ def main(plan_path: str) -> int:
     ears = Ears(Path(plan["campaign"]))
     lines: list[Line] = []
     account = Customers(people, ears, lines)
-    max_calls = max(8, 2 * len(people))
+    at_once = plan.get("at_once", len(people))
+    max_calls = max(8, 2 * at_once)
     ep = endpoint(plan["sip_port"], max_calls=max_calls)
     account.create(account_config(f"sip:customers@{HOST}:{plan['sip_port']}", plan["rtp_port"], max_calls=max_calls))
-    lines.extend(Line(f"line{i}") for i in range(len(people)))
+    lines.extend(Line(f"line{i}") for i in range(at_once))
     say("ready")
     while not select.select([sys.stdin], [], [], 0)[0]:
         ep.libHandleEvents(10)

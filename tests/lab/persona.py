@@ -1,11 +1,12 @@
 """Who answers the phone: what a customer says to what, how fast, and when they hang up. Data, read from TOML.
 
 A line of speech is text with bracketed parts: "It was built in [0.8] nineteen eighty seven." pauses for 0.8 s inside
-the turn; "[hello.wav]" plays a sound file beside the persona's own file.
+the turn; "[hello.wav]" plays a sound file beside the persona's own file; "[beep]" is an answering machine's.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -14,9 +15,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tests.lab.faults import LabError
-from tests.lab.voices import RATE_HZ, VOICES, Pcm, recorded, spoken
+from tests.lab.voices import LEVEL_DBOV, RATE_HZ, VOICES, Pcm, recorded, spoken
 
 FOLDER = Path(__file__).with_name("personas")
+DAY = "day"
 _BRACKET = re.compile(r"\[([^\]]+)\]")
 
 
@@ -105,6 +107,13 @@ class Persona(_Model):
         return [x for x in (self.opening, *(s for r in self.rules for s in r.say), *(i.say for i in self.interruptions)) if x]
 
 
+def beep() -> Pcm:
+    """What an answering machine asks for a message with: 1 kHz for 0.4 s, as loud as the speech."""
+    at = np.arange(round(0.4 * RATE_HZ)) / RATE_HZ
+    tone: Pcm = np.round(32768 * 10 ** (LEVEL_DBOV / 20) * math.sqrt(2) * np.sin(2 * math.pi * 1000 * at)).astype(np.int16)
+    return tone
+
+
 def words(line: str) -> str:
     """The line as words: without its pauses."""
     return " ".join(_BRACKET.sub(" ", line).split())
@@ -122,6 +131,8 @@ def audio(line: str, voice: str, folder: Path = FOLDER) -> tuple[Pcm, list[tuple
             parts.append(spoken(piece.strip(), voice))
         elif piece.endswith(".wav"):
             parts.append(recorded(folder / piece))
+        elif piece == "beep":
+            parts.append(beep())
         else:
             parts.append(np.zeros(round(float(piece) * RATE_HZ), np.int16))
             pauses.append((at_samples / RATE_HZ, (at_samples + len(parts[-1])) / RATE_HZ))
@@ -131,6 +142,11 @@ def audio(line: str, voice: str, folder: Path = FOLDER) -> tuple[Pcm, list[tuple
 
 def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def day_names() -> list[str]:
+    """Those who have a point only in a campaign day: they need the dialer behind the call, or say nothing at all."""
+    return sorted(f"{DAY}/{path.stem}" for path in (FOLDER / DAY).glob("*.toml"))
 
 
 def load(name: str) -> Persona:

@@ -15,6 +15,7 @@ from appliance.calls.campaign import Campaign
 from tests.lab import persona
 from tests.lab.appliance import CAMPAIGN
 from tests.lab.bench import Bench, CallRecord, Happening
+from tests.lab.dialer.day import dialer_day
 from tests.lab.kills import MOMENTS, Kill, Killer, filed, hit, judge
 from tests.lab.meter import Report
 from tests.lab.processes import HOST
@@ -271,4 +272,5 @@ SCENARIOS: dict[str, Callable[[Options], Verdict]] = {
     "drain": drain,
     "garbage": garbage,
     "calibrate": calibrate,
+    "dialer-day": dialer_day,
 }

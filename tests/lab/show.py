@@ -33,9 +33,9 @@ class Show:
         self.out = out
         self._began = time.monotonic()
 
-    def step(self, text: str) -> None:
+    def step(self, text: str | Text) -> None:
         """A stage of setting up, with the seconds since the start."""
-        self.out.print(Text.assemble((f"{time.monotonic() - self._began:6.1f} s  ", "dim"), text))
+        self.out.print(Text.assemble((f"{time.monotonic() - self._began:6.1f} s  ", "dim"), text), soft_wrap=True)
 
     def calling(self, record: CallRecord) -> None:
         persona = record.persona

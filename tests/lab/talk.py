@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.api import wire
+from tests.lab.asterisk.server import default_dialer
 from tests.lab.bench import Bench, CallRecord, Happening, gaps_of_turns
 from tests.lab.meter import Report
 from tests.lab.results import run_result
@@ -28,7 +29,7 @@ class Options:
     """What the command line chose."""
 
     show: Show
-    dialer: str = "asterisk16"
+    dialer: str = field(default_factory=default_dialer)
     persona: str = "interested"
     calls: int = 1
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from appliance.calls.campaign import Campaign
@@ -10,10 +11,10 @@ from tests.lab import persona
 from tests.lab.appliance import CAMPAIGN
 from tests.lab.faults import LabError
 from tests.lab.persona import Persona, Rule
-from tests.lab.voices import RATE_HZ
+from tests.lab.voices import LEVEL_DBOV, RATE_HZ
 
 
-@pytest.mark.parametrize("name", persona.names())
+@pytest.mark.parametrize("name", persona.names() + persona.day_names())
 def test_every_shipped_persona_expects_outcomes_the_campaign_has(name: str) -> None:
     campaign = Campaign.model_validate(tomllib.loads(CAMPAIGN.read_text()))
     loaded = persona.load(name)
@@ -64,6 +65,13 @@ def test_a_broken_persona_is_an_error_that_names_the_place(tmp_path: Path, text:
     path.write_text(text)
     with pytest.raises(LabError, match=says):
         persona.load(str(path))
+
+
+def test_a_beep_is_a_tone_as_loud_as_the_speech() -> None:
+    pcm, _ = persona.audio("[beep]", "rms")
+    assert len(pcm) == round(0.4 * RATE_HZ)
+    assert 20 * np.log10(np.sqrt(np.mean((pcm / 32768) ** 2))) == pytest.approx(LEVEL_DBOV, abs=0.2)
+    assert np.argmax(np.abs(np.fft.rfft(pcm))) * RATE_HZ / len(pcm) == pytest.approx(1000, abs=3)
 
 
 def test_an_unknown_persona_is_answered_with_the_known_ones() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 PHONE_CONTEXT = "default"
 CARRIER = "carrier"
+ROUTING = "8368"  # VICIdial's routing extension without answering machine detection
 VOICEMAIL_HITS = "voicemail.hits"
 
 
@@ -19,6 +20,22 @@ class Phone:
     extension: str = "8371"
     secret: str = "lab-secret-8371"
     ring_s: int = 20
+
+
+@dataclass(frozen=True)
+class Autodialer:
+    """A dialer beside Asterisk that works it as VICIdial does: over the manager interface (AMI), and by FastAGI.
+
+    `agi_port` is where its FastAGI server listens on loopback. `closer` is the phone of the humans who take transfers: it
+    answers, and hangs up after `closer_s`.
+    """
+
+    manager_port: int
+    agi_port: int
+    user: str = "cron"
+    secret: str = "lab-secret-ami"
+    closer: str = "8379"
+    closer_s: int = 4
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,7 @@ class Plan:
     carrier_port: int
     phones: tuple[Phone, ...] = (Phone(),)
     rtp_timeout_s: int = 60
+    autodialer: Autodialer | None = None
 
 
 _COMMON_MODULES = (
@@ -42,6 +60,7 @@ _COMMON_MODULES = (
     "func_strings func_logic func_hangupcause pbx_config pbx_spool res_clioriginate res_sorcery_config res_pjproject "
     "res_rtp_asterisk res_timing_timerfd res_crypto "
 ).split()
+_AUTODIALER_MODULES = ["res_speech", "res_agi"]
 _CHAN_SIP_MODULES = ["chan_sip", "res_stasis", "res_stasis_device_state"]
 _PJSIP_MODULES = (
     "res_sorcery_memory res_sorcery_astdb res_pjsip res_pjsip_session res_pjsip_sdp_rtp "
@@ -57,7 +76,7 @@ def files(plan: Plan, *, pjsip: bool) -> dict[str, str]:
     """Every configuration file by name. `pjsip` says which SIP channel driver carries the phones."""
     made = {
         "asterisk.conf": _asterisk(plan),
-        "modules.conf": _modules(pjsip),
+        "modules.conf": _modules(plan, pjsip),
         "logger.conf": "[general]\ndateformat=%F %T.%3q\n[logfiles]\nfull => notice,warning,error,verbose(4)\n",
         "rtp.conf": f"[general]\nrtpstart={plan.rtp_first}\nrtpend={plan.rtp_last}\nstrictrtp=yes\n",
         "extensions.conf": _extensions(plan, "PJSIP" if pjsip else "SIP"),
@@ -67,7 +86,7 @@ def files(plan: Plan, *, pjsip: bool) -> dict[str, str]:
         **dict.fromkeys(("acl.conf", "pjproject.conf"), ""),
         "cdr.conf": "[general]\nenable=no\n",
         "cel.conf": "[general]\nenable=no\n",
-        "manager.conf": "[general]\nenabled=no\n",
+        "manager.conf": _manager(plan.autodialer),
         "http.conf": "[general]\nenabled=no\n",
     }
     made["pjsip.conf" if pjsip else "sip.conf"] = _pjsip(plan) if pjsip else _sip(plan)
@@ -110,9 +129,40 @@ live_dangerously = no
 """
 
 
-def _modules(pjsip: bool) -> str:
+def _modules(plan: Plan, pjsip: bool) -> str:
     wanted = _COMMON_MODULES + (_PJSIP_MODULES if pjsip else _CHAN_SIP_MODULES)
+    wanted = wanted + (_AUTODIALER_MODULES if plan.autodialer else [])
     return "[modules]\nautoload=no\n" + "".join(f"load => {name}.so\n" for name in wanted)
+
+
+def _manager(autodialer: Autodialer | None) -> str:
+    if autodialer is None:
+        return "[general]\nenabled=no\n"
+    return f"""[general]
+enabled=yes
+bindaddr=127.0.0.1
+port={autodialer.manager_port}
+[{autodialer.user}]
+secret={autodialer.secret}
+deny=0.0.0.0/0.0.0.0
+permit=127.0.0.1/255.255.255.255
+read=call
+write=call,originate
+"""
+
+
+def _routing(autodialer: Autodialer) -> list[str]:
+    """VICIdial's extensions in the phones' context: routing and in-group transfer."""
+    agi = f"AGI(agi://127.0.0.1:{autodialer.agi_port}"
+    return [
+        f"exten => {ROUTING},1,{agi}/route,${{LEAD}})",
+        " same => n,Hangup()",
+        f"exten => _90009*.,1,{agi}/ingroup)",
+        " same => n,Hangup()",
+        f"exten => {autodialer.closer},1,Answer()",
+        f" same => n,Wait({autodialer.closer_s})",
+        " same => n,Hangup()",
+    ]
 
 
 def _extensions(plan: Plan, driver: str) -> str:
@@ -131,6 +181,8 @@ def _extensions(plan: Plan, driver: str) -> str:
             f"exten => {phone.extension},2,Goto(mailbox,{phone.extension},1)",
             f"exten => {phone.extension},3,Hangup()",
         ]
+    if plan.autodialer is not None:
+        lines += _routing(plan.autodialer)
     hits = f"{plan.folder}/{VOICEMAIL_HITS}"
     note = "${FILTER(0-9A-Z,${CALLERID(name)})} ${FILTER(0-9,${CUSTOMER})} ${DIALSTATUS}"
     lines += [

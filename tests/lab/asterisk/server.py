@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.asterisk.config import VOICEMAIL_HITS, Phone, Plan, call_file, files
+from tests.lab.asterisk.config import VOICEMAIL_HITS, Autodialer, Phone, Plan, call_file, files
 from tests.lab.faults import LabError
 from tests.lab.processes import HOST, end, free_ports, spawn
 
@@ -37,6 +37,11 @@ class MailboxHit:
     caller_name: str
     number: str
     dial_status: str
+
+
+def default_dialer() -> str:
+    """The one whose root file system is there already, VICIdial's own version before the newer one."""
+    return next((name for name in DIALERS if (BUILD / name / "usr/sbin/asterisk").exists()), next(iter(DIALERS)))
 
 
 def root_of(dialer: str) -> Path:
@@ -60,7 +65,15 @@ def dialer_caller_id(lead_id: int, serial: int, prefix: str = "V") -> str:
 class Asterisk:
     """Starts on construction and answers when it does. Use as a context manager, or call `stop`."""
 
-    def __init__(self, carrier_port: int, *, dialer: str = "asterisk16", phones: tuple[Phone, ...] = (Phone(),)) -> None:
+    def __init__(
+        self,
+        carrier_port: int,
+        *,
+        dialer: str = "",
+        phones: tuple[Phone, ...] = (Phone(),),
+        autodialer: Autodialer | None = None,
+    ) -> None:
+        dialer = dialer or default_dialer()
         self.root = root_of(dialer)
         self.dialer = dialer
         self.pjsip = DIALERS[dialer]
@@ -75,6 +88,7 @@ class Asterisk:
             rtp_last=rtp_first + RTP_PORTS - 1,
             carrier_port=carrier_port,
             phones=phones,
+            autodialer=autodialer,
         )
         for folder in ("etc", "run", "log", "db", "keys", "spool/outgoing", "spool/tmp", "spool/voicemail/default"):
             (self.home / folder).mkdir(parents=True)
