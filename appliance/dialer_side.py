@@ -74,6 +74,7 @@ class DialerSide:
         self._registered_once = False
         self._away = False
         self._paused = False
+        self._shrink_at = 0.0
 
     # Beginning and end -----------------------------------------------------------------------------------------------
 
@@ -212,11 +213,14 @@ class DialerSide:
             cpu_share=self._cpu.since_last(),
             calls=calls,
         )
-        lines = self._governor.observe(load, now)
+        before, lines = self._governor.lines, self._governor.observe(load, now)
+        if lines is not None and lines < before and self._manages_lines:
+            self._shrink_at = now + PAUSE_S  # what the dialer sends till it has heard of fewer lines is not turned away
+        if now >= self._shrink_at:
+            self._switchboard.set_lines(self._governor.lines)
         if lines is None or self._paused:
             return
         log.info("capacity: %d calls at once", lines)
         self._store.event("capacity", {"lines": lines, **msgspec.structs.asdict(load)})
-        self._switchboard.set_lines(lines)
         if self._manages_lines:
             self.desk.ask_lines(lines)

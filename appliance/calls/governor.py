@@ -57,7 +57,8 @@ class Load(msgspec.Struct, frozen=True):
 
     @property
     def sick(self) -> bool:
-        return self.path_sick or self.gap_sick
+        """Without a call up nobody suffers, and what keeps the cores busy may be a start or an update."""
+        return self.calls > 0 and (self.path_sick or self.gap_sick)
 
     @property
     def bad(self) -> bool:

@@ -357,7 +357,7 @@ class Desk:
             self._owe_fields(call, call.ref, effect.slots)
             if site.write_comments:
                 self._owe_summary(call, call.ref, effect)
-        outcome = outcome_told(effect)
+        outcome = "transferred" if self._rescue.took(call.ref.call_id) else outcome_told(effect)
         self._owe_settle(call.ref, self._status(outcome), transferred=outcome == "transferred")
 
     # Paper -----------------------------------------------------------------------------------------------------------

@@ -42,10 +42,15 @@ class Rescue:
         self._ours = ours
         self._alarm = alarm
         self._seen: deque[tuple[float, str]] = deque(maxlen=200)
+        self._taken: deque[str] = deque(maxlen=200)
 
     def seen(self, call_id: str) -> None:
         """A call of the dialer's has reached us."""
         self._seen.append((time.time(), call_id))
+
+    def took(self, call_id: str) -> bool:
+        """Whether its customer was sent to a human from here. A leg of ours may have come in the same moment."""
+        return call_id in self._taken
 
     async def recover(self, refs: list[DialerCall]) -> None:
         """Calls that were up when an earlier run died, then whoever else is on our lines."""
@@ -75,7 +80,8 @@ class Rescue:
         await asyncio.sleep(STRANDED_S)
         for ref in await self._dialer.stranded(self._ours()):
             # One that we have settled is over; the dialer takes up to three seconds to see that.
-            if ref.call_id in first and self._courier.settle_of(ref.call_id) is None:
+            known = ref.call_id in self._ours() or self._courier.settle_of(ref.call_id) is not None
+            if ref.call_id in first and not known:
                 await self._take_out(ref, "no leg of ours has it")
 
     async def voicemail(self, new: int) -> None:
@@ -93,6 +99,7 @@ class Rescue:
         done = await self._dialer.rescue(ref, self._status("transferred"))
         match done.how:
             case Control.DONE:
+                self._taken.append(ref.call_id)
                 self._alarm("rescued", f"{ref.call_id}: {why}; its customer was sent to a human")
                 owe_settle(self._courier, self._settings, ref, self._status("transferred"), transferred=True)
                 return True

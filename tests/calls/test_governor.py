@@ -40,14 +40,15 @@ def with_calls(load: Load, calls: int) -> Load:
         (SICK, True, False, False),
         (BAD, True, True, False),
         (SLOW, True, False, False),
-        (Load(5, 0, None, 0.3, 0), False, False, True),
-        (Load(5, 0.02, None, 0.3, 0), True, False, False),
-        (Load(5, 0.06, None, 0.3, 0), True, True, False),
-        (Load(5, 0, None, 0.95, 0), True, False, False),
-        (Load(5, 0, None, 0.8, 0), False, False, False),
-        (Load(5, 0, 450, 0.3, 0), False, False, False),
-        (Load(5, 0, 1600, 0.3, 0), True, True, False),
-        (Load(5, 0.005, None, 0.3, 0), False, False, False),
+        (Load(5, 0, None, 0.3, 2), False, False, True),
+        (Load(5, 0.02, None, 0.3, 2), True, False, False),
+        (Load(5, 0.06, None, 0.3, 2), True, True, False),
+        (Load(5, 0, None, 0.95, 2), True, False, False),
+        (Load(5, 0, None, 0.8, 2), False, False, False),
+        (Load(5, 0, 450, 0.3, 2), False, False, False),
+        (Load(5, 0, 1600, 0.3, 2), True, True, False),
+        (Load(5, 0.005, None, 0.3, 2), False, False, False),
+        (Load(80, 0.06, None, 0.95, 0), False, True, False),
     ],
 )
 def test_the_verdict_on_a_second(load: Load, sick: bool, bad: bool, well: bool) -> None:
@@ -70,8 +71,12 @@ def test_down_to_the_calls_that_are_up_when_it_is_bad() -> None:
 
 def test_never_below_the_least() -> None:
     g = Governor(3, 10)
-    assert run(g, 60, with_calls(BAD, 0)) == [(2, 3)]
+    assert run(g, 60, with_calls(BAD, 1)) == [(2, 3)]
     assert Governor(5, 2).lines == 2
+
+
+def test_what_no_caller_suffers_from_changes_nothing() -> None:
+    assert run(Governor(1, 10), 60, with_calls(BAD, 0)) == []
 
 
 def test_one_bad_second_is_nothing() -> None:

@@ -13,7 +13,7 @@ from appliance.dialers.vicidial.dialer import VicidialDialer
 from tests.dialers.vicidial import test_contract_admin as admin
 from tests.dialers.vicidial import test_contract_agent as agent
 from tests.dialers.vicidial.conftest import Settings
-from tests.dialers.vicidial.contract import ANY, matches
+from tests.dialers.vicidial.contract import dashed, matches
 from tests.dialers.vicidial.test_dialer import ask, ringing
 from tests.fakes.vicidial import Dialect, Double, password_of
 
@@ -33,13 +33,13 @@ ERROR: agent_user is not logged in - 9999
 ERROR: no user found - 9999
 ERROR: no active call found - V1221343190000000008
 SUCCESS: ra_call_control hungup - 9001|V1221347110000000010|HANGUP
-ERROR: phone_number is not valid - 
+ERROR: phone_number is not valid - $
 ERROR: phone_number is not valid - 8
 SUCCESS: ra_call_control transfer - 9002|V1221356170000000027|8379
 SUCCESS: ra_call_control transfer - 9001|V1221401430000000036|
 SUCCESS: ra_call_control transfer - 9002|V1221402060000000037|4155550000
 SUCCESS: ra_call_control transferred - 6666|Y1221401470000000036|SALESLINE
-ERROR: ingroup is not valid - 
+ERROR: ingroup is not valid - $
 ERROR: ingroup is not valid - OFFLINE
 ERROR: ingroup is not valid - NOPE
 ERROR: stage is not valid - hangup
@@ -63,15 +63,15 @@ ERROR: audio_playback error - entry is empty - PLAY|9001
 ERROR: user is not allowed to change agent in-groups - apiuser
 ERROR: external_hangup not valid - |9001
 ERROR: agent_user does not have a lead on their screen - 9001
-""".splitlines()
-"""The agent API, as it was seen and as it is documented; an empty line is an empty answer."""
+""".replace("$", "").splitlines()
+"""The agent API, as it was seen and as it is documented; an empty line is an empty answer, "$" ends one with a blank."""
 
 ADMIN_SAYS = """\
 VERSION: 2.14-202|BUILD: 250720-1841|DATE: 2026-11-22 13:42:58|EPOCH: 1795354978|DST: 0|TZ: 0.00|TZNOW: 0.00|
 
 ERROR: Invalid Source - x
 ERROR: Invalid Source: |x|
-ERROR: Invalid Source - 
+ERROR: Invalid Source - $
 ERROR: Invalid Source: ||
 ERROR: Login incorrect, please try again: |||BAD|
 ERROR: Login incorrect, please try again: |lockme|wrong1|BAD|
@@ -83,6 +83,7 @@ SUCCESS: update_lead LEAD HAS BEEN UPDATED - apiuser|150|1|||
 SUCCESS: update_lead LEAD HAS BEEN UPDATED - apiuser|15|0|||
 ERROR: update_lead NO MATCHES FOUND IN THE SYSTEM: |apiuser|999999||
 ERROR: update_lead NO VALID SEARCH METHOD - apiuser|LEAD_ID|||
+ERROR: update_lead NO VALID SEARCH METHOD - apiuser|LEAD_ID||
 ERROR: update_lead USER DOES NOT HAVE PERMISSION TO UPDATE LEADS IN THE SYSTEM: |apiuser|0|
 NOTICE: update_lead CUSTOM FIELDS VALUES UPDATED - |160|101|0|101|1
 NOTICE: update_lead CUSTOM FIELDS NOT ADDED, NO CUSTOM FIELDS DEFINED FOR THIS LIST - |160|101
@@ -115,9 +116,11 @@ ERROR: agent_status USER DOES NOT HAVE PERMISSION TO GET AGENT INFO: |apilow|0|
 SUCCESS: update_log_entry RECORD HAS BEEN UPDATED - apiuser|apiuser|TESTCAMP|V1221401430000000024|NI|DROP|1795355716.113|
 ERROR: update_log_entry NO RECORDS UPDATED: apiuser|TESTCAMP|V1221401430000000024|NI|NI|1795355716.113
 ERROR: update_log_entry NO RECORDS FOUND: apiuser|TESTCAMP|V1221401430000000024|NI
+ERROR: update_log_entry NO RECORDS FOUND: apiuser|TESTCAMP|1795356103231|NI
 ERROR: update_log_entry GROUP NOT FOUND: apiuser|NOGROUP
 ERROR: update_log_entry INVALID SEARCH PARAMETERS: apiuser||V1221401430000000024|NI
 SUCCESS: add_dnc_phone DNC NUMBER HAS BEEN ADDED - apiuser|4155550150|SYSTEM_INTERNAL
+SUCCESS: add_dnc_phone DNC NUMBER HAS BEEN ADDED - apiuser|4155550150|NOCAMP
 ERROR: add_dnc_phone DNC NUMBER ALREADY EXISTS: |apiuser|4155550150|SYSTEM_INTERNAL
 ERROR: add_dnc_phone YOU MUST USE ALL REQUIRED FIELDS: |apiuser|123|SYSTEM_INTERNAL
 SUCCESS: update_remote_agent REMOTE AGENT HAS BEEN UPDATED - apiuser|9001|
@@ -130,7 +133,7 @@ SUCCESS: add_lead LEAD HAS BEEN ADDED - 4155557777|101|188||apiuser
 ERROR: add_lead PHONE NUMBER IN DNC - 4155550150|apiuser
 ERROR: add_lead DUPLICATE PHONE NUMBER IN LIST - 4155550150|apiuser|101|8
 ERROR: logged_in_agents NO LOGGED IN AGENTS
-""".splitlines()
+""".replace("$", "").splitlines()
 """The non-agent API. A refusal of an own function ends like that of agent_status: USER DOES NOT HAVE PERMISSION TO ..."""
 
 PLAYED = {
@@ -156,12 +159,11 @@ def test_each_line_of_the_dialer_s_is_played_to_the_client(api: str, line: str) 
     assert any(matches(wording, line) for wording in PLAYED[api])
 
 
-@pytest.mark.parametrize("api", PLAYED)
-def test_nothing_is_played_that_the_dialer_does_not_say(api: str) -> None:
-    known = AGENT_SAYS if api == "agent" else ADMIN_SAYS
-    heads = {line.partition("|")[0].partition(" - ")[0].partition(": |")[0] for line in known}
-    played = {wording for wording in PLAYED[api] if wording.startswith(("SUCCESS", "NOTICE", "ERROR"))}
-    assert not {wording for wording in played if not any(wording.startswith(head.partition(ANY)[0][:40]) for head in heads)}
+@pytest.mark.parametrize(("api", "known"), [("agent", AGENT_SAYS), ("admin", ADMIN_SAYS)])
+def test_nothing_is_played_that_the_dialer_does_not_say(api: str, known: list[str]) -> None:
+    said = [*known, *map(dashed, known)]
+    played = [wording for wording in PLAYED[api] if wording.startswith(("SUCCESS", "NOTICE", "ERROR"))]
+    assert [wording for wording in played if not any(matches(wording, line) for line in said)] == []
 
 
 # The lock -------------------------------------------------------------------------------------------------------------

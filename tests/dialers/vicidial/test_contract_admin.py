@@ -103,6 +103,11 @@ def hung_up(scene: Scene, after_s: float = 0.9) -> None:
     scene.site.step(after_s)
 
 
+def dead(scene: Scene) -> None:
+    scene.site.step(11)
+    hung_up(scene)
+
+
 def correct(scene: Scene, group: str = "TESTCAMP", call: str = "") -> Awaitable[Told]:
     return scene.client.update_log_entry(group, call or scene.call, NI)
 
@@ -139,7 +144,7 @@ def has_custom_ones(came: object) -> bool:
     return isinstance(came, dict) and len(came) == 37 and came["summary"] == ""
 
 
-def may(**columns: object) -> Callable[[Scene], object]:
+def may(**columns: Any) -> Callable[[Scene], object]:
     return lambda scene: scene.site.set_user("apiuser", **columns)
 
 
@@ -265,7 +270,7 @@ LINES = [
         "INCALL|<>|<>|TESTCAMP|1|Bot line 1|ADMIN|1||DEAD|<>|<>|8371",
         me,
         on_line("INCALL", "DEAD"),
-        given=lambda scene: (scene.site.step(11), hung_up(scene)),
+        given=dead,
     ),
     Line(
         "READY||0|TESTCAMP|0|Bot line 2|ADMIN|1|||||8371",
@@ -436,14 +441,14 @@ FOREIGN: list[tuple[str, dict[str, str], str]] = [
     (
         "add_lead",
         {"phone_number": "4155550001", "list_id": "101", "duplicate_check": "DUPLIST"},
-        "ERROR: add_lead DUPLICATE PHONE NUMBER IN LIST - 4155550001|<>|101|<>",
+        "ERROR: add_lead DUPLICATE PHONE NUMBER IN LIST - <>|<>|101|<>",
     ),
-    ("lead_field_info", {"lead_id": "8", "field_name": "nope"}, "ERROR: lead_field_info LIST FIELD NOT FOUND: <>|8"),
-    ("lead_field_info", {"lead_id": "999999", "field_name": "city"}, "ERROR: lead_field_info LEAD NOT FOUND: <>|999999"),
+    ("lead_field_info", {"lead_id": "8", "field_name": "nope"}, "ERROR: lead_field_info LIST FIELD NOT FOUND: <>|<>"),
+    ("lead_field_info", {"lead_id": "999999", "field_name": "city"}, "ERROR: lead_field_info LEAD NOT FOUND: <>|<>"),
     (
         "lead_field_info",
         {"lead_id": "9", "field_name": "step", "custom_fields": "Y"},
-        "ERROR: lead_field_info LIST NOT FOUND: <>|9",
+        "ERROR: lead_field_info LIST NOT FOUND: <>|<>",
     ),
 ]
 
