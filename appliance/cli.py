@@ -221,7 +221,8 @@ def _drain(args: argparse.Namespace) -> int:
     from appliance.api.client import ApiClient
     from appliance.config.load import load_settings
 
-    client = ApiClient(load_settings(args.config).paths.runtime / "api.sock")
+    settings = load_settings(args.config)
+    client = ApiClient(settings.paths.runtime / "api.sock")
 
     async def ask() -> int:
         calls = len((await client.status()).calls)
@@ -231,7 +232,13 @@ def _drain(args: argparse.Namespace) -> int:
     calls = asyncio.run(ask())
     limit = "limits.drain_s" if args.limit is None else f"{args.limit:g} s"
     running = f"the last of {calls} calls has" if calls > 1 else "the running call has"
-    print(f"draining: no new calls; sidetone stops {f'when {running} ended, after {limit} at the latest' if calls else 'now'}")
+    stops = f"when {running} ended, after {limit} at the latest" if calls else "now"
+    if settings.dialer.pauses_slowly:
+        print("draining: the dialer is asked to pause; what it still sends in the next 20 s is taken")
+        stops = "then" if not calls else f"then, {stops}"
+        print(f"sidetone stops {stops}")
+    else:
+        print(f"draining: no new calls; sidetone stops {stops}")
     return 0
 
 

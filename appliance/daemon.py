@@ -28,8 +28,8 @@ from appliance.calls.effects import AnyEffect, Prompt
 from appliance.calls.events import AnyEvent, Engine
 from appliance.calls.switchboard import Switchboard
 from appliance.config.settings import Settings
-from appliance.dialer_side import DialerSide
-from appliance.dialers.messages import FromDesk
+from appliance.dialer_side import TOLD_S, DialerSide
+from appliance.dialers.messages import Correlated, FromDesk
 from appliance.engines import wire
 from appliance.engines.client import WorkerClient, mind_spec, speech_spec
 from appliance.errors import BackendError
@@ -63,6 +63,7 @@ class ActiveCall(msgspec.Struct):
     caller_name: str
     caller_number: str
     started_at: str
+    dialer_call_id: str = ""
 
 
 class Daemon:
@@ -193,15 +194,23 @@ class Daemon:
         log.info("draining: no new calls; %d are up and may take %.0f s", len(self._calls), self._drain_s)
         self._store.event("drain", {"calls": len(self._calls), "limit_s": self._drain_s})
         self._api.publish(api.DrainStarted(self._drain_s))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._dialer.pause()):
-                await self._in_haste.wait()
+        comes_for_s = self._dialer.pause()
+        if comes_for_s:
+            await self._within(TOLD_S, self._dialer.told_to_pause)
+            await self._within(comes_for_s, self._in_haste)
         self._switchboard.drain()
         self._sip.unregister()
         if not await self._wait_until_idle(self._drain_s):
             log.info("ending %d calls that outlast the drain", len(self._calls))
             self._do(self._switchboard.stop(self._loop.time()))
             await self._wait_until_idle(FAREWELL_S)
+
+    async def _within(self, limit_s: float, event: asyncio.Event) -> None:
+        """Wait for it so long at most, or till the stop is in haste."""
+        waits = [self._loop.create_task(each.wait()) for each in {event, self._in_haste}]
+        await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     async def _wait_until_idle(self, limit_s: float) -> bool:
         self._none_left.clear()
@@ -476,7 +485,8 @@ class Daemon:
     def _incoming(self, event: events.Incoming) -> None:
         media = self._sip.media(event.call)
         if media is None:
-            return  # hung up before we got here
+            self._dialer.vanished(event)  # hung up before we got here
+            return
         self._media.legs[event.call] = Leg(event.call, media.received, media.sent, media.playout)
         now = datetime.now(UTC)
         self._calls[event.call] = ActiveCall(event.caller_name, event.caller_number, _iso(now))
@@ -491,7 +501,12 @@ class Daemon:
     # From the dialer's desk ------------------------------------------------------------------------------------------
 
     def _from_desk_thread(self, message: FromDesk) -> None:
-        self._loop.call_soon_threadsafe(self._dialer.told, message)
+        self._loop.call_soon_threadsafe(self._from_desk, message)
+
+    def _from_desk(self, message: FromDesk) -> None:
+        if isinstance(message, Correlated) and (up := self._calls.get(message.call)) is not None:
+            up.dialer_call_id = message.ref.call_id
+        self._dialer.told(message)
 
     # From the workers ------------------------------------------------------------------------------------------------
 
@@ -529,7 +544,12 @@ class Daemon:
             registration=self._registration,
             calls=[
                 api.ActiveCall(
-                    call, up.caller_name, up.caller_number, up.started_at, states[call].value if call in states else "ended"
+                    call,
+                    up.caller_name,
+                    up.caller_number,
+                    up.started_at,
+                    states[call].value if call in states else "ended",
+                    up.dialer_call_id,
                 )
                 for call, up in self._calls.items()
             ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import deque
@@ -21,8 +22,9 @@ from appliance.config.settings import Dialer as DialerSettings
 from appliance.config.settings import DialerKind, Settings
 from appliance.dialers.choice import dialer_of
 from appliance.dialers.desk import Desk, outcome_told
-from appliance.dialers.messages import Alarm, Correlated, DeskHealth, FromDesk, ReferWanted
+from appliance.dialers.messages import Alarm, Correlated, DeskHealth, FromDesk, LinesTold, ReferWanted
 from appliance.dialers.vicidial.correlation import dialer_call
+from appliance.guard_file import rescued_ids
 from appliance.machine import CpuShare
 from appliance.sip.endpoint import SipEndpoint
 from appliance.sip.registration import State
@@ -33,6 +35,8 @@ log = logging.getLogger("sidetone")
 
 PAUSE_S = 20.0
 """A paused remote agent is sent calls for another 16 s; who stops taking them earlier sends them into the mailbox."""
+TOLD_S = 20.0  # a dialer that does not answer is waited for so long before the box stops all the same
+LEAST_GAPS = 10  # one slow reply is no percentile
 STOP_S = 5.0
 
 
@@ -54,6 +58,7 @@ class DialerSide:
         self._settings: DialerSettings = settings.dialer
         self._capacity = settings.capacity
         self._path = outbox_path(settings.paths)
+        self._state = settings.paths.state
         self._paused_mark = settings.paths.state / "paused"
         self._sip = sip
         self._store = store
@@ -70,10 +75,11 @@ class DialerSide:
         self._held_ms: dict[str, float] = {}  # by call: the silence that its last turn was waited for on purpose
         self._replies: deque[tuple[float, float]] = deque(maxlen=1000)  # when, and how long after that silence
         self._late_before = 0
-        self._mailbox = 0
+        self._mailbox: int | None = None
         self._registered_once = False
         self._away = False
         self._paused = False
+        self.told_to_pause = asyncio.Event()
         self._shrink_at = 0.0
 
     # Beginning and end -----------------------------------------------------------------------------------------------
@@ -87,7 +93,7 @@ class DialerSide:
         crashed = [ref for name in self._store.recovered_names if (ref := dialer_call((name,))) is not None]
         if crashed:
             log.warning("an earlier run died with %d of the dialer's calls up: their customers are being rescued", len(crashed))
-            self._desk.recover(crashed)
+            self._desk.recover(crashed, rescued_ids(self._state))
 
     def stop(self) -> None:
         if self._desk is not None:
@@ -101,13 +107,14 @@ class DialerSide:
         return self._desk
 
     def pause(self) -> float:
-        """Ask for no more calls. Returns for how long some will come all the same, seconds."""
+        """Ask for no more calls; `told_to_pause` is set when the dialer has taken it, or never will. Returns for how long
+        some will come all the same from then on, seconds."""
         self._paused = True
         if self._settings.kind is DialerKind.PBX or self._settings.shadow or not self._manages_lines:
             return 0.0
         self._paused_mark.touch()
         self.desk.ask_lines(0)
-        return PAUSE_S if self._settings.kind is DialerKind.VICIDIAL else 0.0
+        return PAUSE_S if self._settings.pauses_slowly else 0.0
 
     @property
     def _manages_lines(self) -> bool:
@@ -145,7 +152,8 @@ class DialerSide:
 
     def mailbox_changed(self, new: int) -> None:
         """The dialer said how many messages the phone's mailbox has."""
-        more, self._mailbox = new > self._mailbox, new
+        # Those that are there when we begin are old; the status shows them.
+        more, self._mailbox = self._mailbox is not None and new > self._mailbox, new
         if more:
             self.desk.voicemail(new)
         self._publish(api.DialerChanged(self.health()))
@@ -169,14 +177,27 @@ class DialerSide:
         if not self._manages_lines:
             return
         self.desk.ask_lines(self._governor.lines, resume=self._paused_mark.exists())
-        self._paused_mark.unlink(missing_ok=True)
+
+    def vanished(self, incoming: events.Incoming) -> None:
+        """It was gone before it was a call of ours. The dialer may have booked it as one that nobody took."""
+        self.desk.arrived(incoming)
+        self.desk.perform(effects.Release(incoming.call, "hung_up", gone=True))
+        self.desk.concluded(effects.Concluded(incoming.call, "hung_up", {}, 0.0))
 
     # From the desk ---------------------------------------------------------------------------------------------------
 
     def told(self, message: FromDesk) -> None:
         match message:
-            case events.Released() | events.TransferFailed() | events.CallbackSet() | events.CallbackRefused():
+            case (
+                events.Released()
+                | events.TransferFailed()
+                | events.CallbackSet()
+                | events.CallbackRefused()
+                | events.CallbackLost()
+            ):
                 self._happened(message)
+            case LinesTold(lines=lines):
+                self._lines_told(lines)
             case Correlated(call=call, ref=ref):
                 self._store.correlated(call, ref.call_id, ref.lead_id)
             case ReferWanted(call=call, refer_to=refer_to, context=context):
@@ -188,6 +209,12 @@ class DialerSide:
             case _:
                 assert_never(message)
 
+    def _lines_told(self, lines: int) -> None:
+        if lines == 0:
+            self.told_to_pause.set()
+        elif not self._paused:
+            self._paused_mark.unlink(missing_ok=True)
+
     def alarm(self, kind: str, text: str) -> None:
         """One named event, one line, one row."""
         log.warning("%s: %s", kind, text)
@@ -197,7 +224,10 @@ class DialerSide:
     def health(self) -> api.DialerHealth:
         desk = self._desk.health if self._desk is not None else DeskHealth()
         return api.DialerHealth(
-            kind=self._settings.kind.value, shadow=self._settings.shadow, mailbox=self._mailbox, **msgspec.structs.asdict(desk)
+            kind=self._settings.kind.value,
+            shadow=self._settings.shadow,
+            mailbox=self._mailbox or 0,
+            **msgspec.structs.asdict(desk),
         )
 
     # Capacity --------------------------------------------------------------------------------------------------------
@@ -209,7 +239,7 @@ class DialerSide:
         load = Load(
             path_p99_ms=path_p99_ms,
             late_share=min(1.0, late / max(1, 50 * calls)),
-            gap_p95_ms=gaps[int(0.95 * (len(gaps) - 1))] if gaps else None,
+            gap_p95_ms=gaps[int(0.95 * (len(gaps) - 1))] if len(gaps) >= LEAST_GAPS else None,
             cpu_share=self._cpu.since_last(),
             calls=calls,
         )

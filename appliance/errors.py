@@ -63,3 +63,7 @@ class ApiError(SidetoneError):
 
 class NotRunningError(ApiError):
     """No daemon listens on the API socket."""
+
+
+class NoAnswerError(ApiError):
+    """A daemon listens on the API socket, and answers nothing at all."""

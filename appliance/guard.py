@@ -9,20 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import json
 import logging
-import os
 import signal
-from pathlib import Path
+import time
 
 import msgspec
 
+from appliance import guard_file
 from appliance.api.client import ApiClient
 from appliance.api.wire import RegistrationState, Status
 from appliance.config.settings import Settings
-from appliance.dialers.protocol import ALREADY_SO, Control, Dialer
-from appliance.dialers.vicidial.correlation import dialer_call
-from appliance.errors import ApiError, NotRunningError, StoreError
+from appliance.dialers.protocol import ALREADY_SO, Control, Dialer, DialerCall
+from appliance.errors import ApiError, NoAnswerError, NotRunningError, StoreError
 from appliance.supervised import Supervised
 
 log = logging.getLogger("sidetone.guard")
@@ -30,6 +28,8 @@ log = logging.getLogger("sidetone.guard")
 ANSWER_S = 2.0
 STUCK_S = 60.0
 """A round that takes so long is no round any more: the service manager may start us anew."""
+RESCUED_AT_ONCE = 5  # so many customers, each for as long as a slow dialer takes
+STOP_S = 10.0  # a rescue that is under way at a stop may take so long yet
 
 
 class Times(msgspec.Struct, frozen=True):
@@ -52,25 +52,28 @@ class Times(msgspec.Struct, frozen=True):
 
 
 class Sight(enum.Enum):
-    """The daemon as it looks from outside."""
+    """The daemon as it looks from outside. HIDDEN: that we cannot see it says nothing of whether it is well."""
 
     SERVING = "registered"
     DRAINING = "draining"
     UNREGISTERED = "not registered"
     SILENT = "silent"
     GONE = "gone"
+    HIDDEN = "hidden from us"
 
 
 class Seen(msgspec.Struct, frozen=True):
     """One look. `ours`: the dialer's ids of the calls that it talks to, None where one of them has none that we know.
 
     `lines` is how many it has asked the dialer for, None where that is not known. `took_s`: how long the look took.
+    `detail` says what hides it.
     """
 
     sight: Sight
     ours: frozenset[str] | None = frozenset()
     lines: int | None = None
     took_s: float = 0.0
+    detail: str = ""
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -119,6 +122,9 @@ class Guard:
                 self._planned = True
                 self._begin_anew()
                 return []
+            case Sight.HIDDEN:
+                self._begin_anew()
+                return []
             case _:
                 return self._away(seen, now)
 
@@ -144,7 +150,7 @@ class Guard:
     def _well(self, seen: Seen, now: float) -> list[Action]:
         if self._well_since is None:
             self._begin_anew()
-            self._planned = False
+            self._planned = self._tried = False
             self._well_since = now
         if not self.owns or now < max(self._ask_at, self._well_since + self._times.healthy_s):
             return []
@@ -153,7 +159,6 @@ class Guard:
 
     def _begin_anew(self) -> None:
         self._away_since = self._well_since = self._paused_at = None
-        self._tried = False
         self._ask_at = self._rescue_at = 0.0
 
     def _away(self, seen: Seen, now: float) -> list[Action]:
@@ -173,34 +178,6 @@ class Guard:
         return todo
 
 
-class Memory:
-    """The one thing that a restart of the guard must know: whether the pause is its own. A small file, never half-written."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def read(self) -> bool:
-        """A missing or broken file is a no."""
-        try:
-            found = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
-            return False
-        return isinstance(found, dict) and found.get("paused_by_guard") is True
-
-    def write(self, owns: bool) -> None:
-        """Returns when a power cut would not lose it. Raises StoreError."""
-        new = self._path.with_suffix(".new")
-        try:
-            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            with new.open("w") as file:
-                json.dump({"paused_by_guard": owns}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
-        except OSError as e:
-            raise StoreError(f"{self._path}: {e.strerror}", hint="may this user write paths.state? is the disk full?") from None
-
-
 async def look(client: ApiClient) -> Seen:
     """The daemon as it is now; within ANSWER_S."""
     loop = asyncio.get_running_loop()
@@ -210,18 +187,21 @@ async def look(client: ApiClient) -> Seen:
             return seen_of(await client.status())
     except NotRunningError:
         return Seen(Sight.GONE)
-    except (ApiError, TimeoutError):
-        return Seen(Sight.SILENT, took_s=loop.time() - began_at)
+    except (NoAnswerError, TimeoutError):
+        # No more than ANSWER_S: what it took longer we have slept ourselves.
+        return Seen(Sight.SILENT, took_s=min(ANSWER_S, loop.time() - began_at))
+    except ApiError as error:
+        return Seen(Sight.HIDDEN, None, detail=error.message)
 
 
 def seen_of(status: Status) -> Seen:
-    """What a status means for the guard. A daemon that drains has told the dialer itself."""
-    known = [dialer_call((up.caller_name,)) for up in status.calls]
-    ours = frozenset(call.call_id for call in known if call is not None) if None not in known else None
-    if status.draining:
+    """What a status means for the guard. A daemon that drains without a phone has told the dialer itself, or could not."""
+    known = [up.dialer_call_id for up in status.calls]
+    ours = frozenset(known) if "" not in known else None
+    registered = status.registration.state is RegistrationState.REGISTERED
+    if status.draining and (registered or status.dialer.lines == 0):
         sight = Sight.DRAINING
     else:
-        registered = status.registration.state is RegistrationState.REGISTERED
         sight = Sight.SERVING if registered else Sight.UNREGISTERED
     return Seen(sight, ours, status.dialer.lines)
 
@@ -235,15 +215,17 @@ class Watch:
         self._lines = settings.capacity.lines
         self._status = settings.dialer.status_of("transferred") or "XFER"
         self._dialer = dialer
-        self._memory = Memory(settings.paths.state / "guard.json")
+        self._state = settings.paths.state
+        self._kept = guard_file.read(self._state)
         self._times = times or Times()
-        self._guard = Guard(owns=self._memory.read(), times=self._times)
+        self._guard = Guard(owns=self._kept.paused_by_guard, times=self._times)
         self._loop = asyncio.get_running_loop()
         self._round_at = self._loop.time()
         self._supervised = Supervised(alive=lambda: self._loop.time() - self._round_at < STUCK_S)
         self._stop = asyncio.Event()
         self._seen: Sight | None = None
-        self._trouble = ""
+        self._rescuing: asyncio.Task[None] | None = None
+        self._troubles: set[str] = set()
 
     async def run(self) -> int:
         """Until SIGTERM or SIGINT; a pause that is on stays on. Returns the exit code."""
@@ -258,6 +240,7 @@ class Watch:
                 async with asyncio.timeout_at(self._round_at + self._times.look_s):
                     await self._stop.wait()
         self._supervised.stopping()
+        await self._end_rescue()
         return 0
 
     def stop(self) -> None:
@@ -268,8 +251,7 @@ class Watch:
         seen = await look(self._client)
         if seen.sight is not self._seen:
             self._seen = seen.sight
-            log.info("the daemon is %s", seen.sight.value)
-            self._supervised.says(f"the daemon is {seen.sight.value}{', paused by us' if self._guard.owns else ''}")
+            self._tell(seen)
         for action in self._guard.observe(seen, self._loop.time()):
             match action:
                 case Pause():
@@ -277,11 +259,20 @@ class Watch:
                 case Resume(lines=lines):
                     await self._resume(self._lines if lines is None else lines)
                 case Rescue(ours=ours):
-                    await self._rescue(ours)
+                    self._begin_rescue(ours)
+
+    def _tell(self, seen: Seen) -> None:
+        self._troubles.clear()
+        now = f"the daemon is {seen.sight.value}"
+        if seen.sight is Sight.HIDDEN:
+            log.error("%s, nothing is done till we see it: %s", now, seen.detail)
+        else:
+            log.info("%s", now)
+        self._supervised.says(f"{now}{', paused by us' if self._guard.owns else ''}")
 
     async def _pause(self, *, planned: bool) -> None:
         if not self._guard.owns and not planned:
-            self._remember(True)  # before it is done: a guard that dies in between must still end it
+            self._keep(self._kept.pausing(True))  # before it is done: a guard that dies in between must still end it
         done = await self._dialer.capacity(0)
         if done.how is Control.FAILED:
             self._guard.failed()
@@ -290,14 +281,14 @@ class Watch:
         if done.how is Control.DONE:
             changed = done.detail != ALREADY_SO
             self._guard.paused(self._loop.time(), changed=changed)
-            self._trouble = ""
+            self._troubles.clear()
             if changed:
                 log.warning("nobody takes calls: the dialer was told to send no more of them")
         else:
             self._guard.cannot(self._loop.time())
             self._troubled(f"the dialer must be paused by hand: {done.detail or 'dialer.vicidial.manage_lines is off'}")
         if not planned and not self._guard.owns:
-            self._remember(False)
+            self._keep(self._kept.pausing(False))
 
     async def _resume(self, lines: int) -> None:
         done = await self._dialer.capacity(lines, resume=True)
@@ -305,31 +296,59 @@ class Watch:
             self._troubled(f"the dialer cannot be told to go on: {done.detail}")
             return
         self._guard.resumed()
-        self._remember(False)
+        self._keep(self._kept.pausing(False))
         log.warning("the daemon takes calls again: the dialer sends %d at once", lines)
-        self._trouble = ""
+        self._troubles.clear()
+
+    def _begin_rescue(self, ours: frozenset[str]) -> None:
+        """Beside the rounds: with a slow dialer it takes longer than the pause may wait."""
+        if self._rescuing is not None:
+            if not self._rescuing.done():
+                return
+            self._rescuing.result()  # a bug ends the guard, and the service manager starts it anew
+        self._rescuing = asyncio.create_task(self._rescue(ours))
+
+    async def _end_rescue(self) -> None:
+        if self._rescuing is None:
+            return
+        await asyncio.wait({self._rescuing}, timeout=STOP_S)
+        self._rescuing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._rescuing
 
     async def _rescue(self, ours: frozenset[str]) -> None:
-        for call in await self._dialer.stranded(ours):
-            again = await look(self._client)  # it may have come back, and have this very call
-            if again.sight in (Sight.SERVING, Sight.DRAINING) or again.ours is None:
+        calls = await self._dialer.stranded(ours)
+        for begin in range(0, len(calls), RESCUED_AT_ONCE):
+            again = await look(self._client)  # it may have come back, and have these very calls
+            if again.sight in (Sight.SERVING, Sight.DRAINING) or again.ours is None or self._stop.is_set():
                 return
-            if call.call_id in again.ours:
-                continue
-            done = await self._dialer.rescue(call, self._status)
+            batch = calls[begin : begin + RESCUED_AT_ONCE]
+            await self._send_to_a_human([call for call in batch if call.call_id not in again.ours])
+
+    async def _send_to_a_human(self, calls: list[DialerCall]) -> None:
+        new = {call.call_id for call in calls} - self._kept.rescued_ids
+        if new:
+            self._keep(self._kept.rescuing(new, time.time()))  # before: a daemon that starts meanwhile finds them gone
+        told = await asyncio.gather(*(self._dialer.rescue(call, self._status) for call in calls))
+        for call, done in zip(calls, told, strict=True):
             if done.how is Control.DONE:
                 log.warning("%s: its customer sat with nobody and was sent to a human", call.call_id)
             elif done.how is Control.FAILED:
                 self._troubled(f"{call.call_id}: its customer sits with nobody and cannot be sent to a human: {done.detail}")
+            if done.how is Control.DONE or done.unclear:
+                new.discard(call.call_id)
+        if new:
+            self._keep(self._kept.without(new))
 
-    def _remember(self, owns: bool) -> None:
-        """A full disk must not keep the guard from its work; only its own restart would not know."""
+    def _keep(self, kept: guard_file.Kept) -> None:
+        """A full disk must not keep the guard from its work; only its own restart, and the daemon, would not know."""
+        self._kept = kept
         try:
-            self._memory.write(owns)
+            guard_file.write(self._state, kept)
         except StoreError as error:
-            log.error("%s", error)
+            self._troubled(str(error))
 
     def _troubled(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            self._trouble = trouble
+        if trouble not in self._troubles:
+            self._troubles.add(trouble)
             log.error("%s; trying on", trouble)

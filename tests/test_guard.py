@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
@@ -13,14 +15,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from appliance.api.server import ApiServer
+from appliance import guard as guard_module
+from appliance import guard_file
+from appliance.api.client import ApiClient
+from appliance.api.server import MAX_PEERS, ApiServer
 from appliance.api.wire import ActiveCall, DialerHealth, Registration, RegistrationState, Status
 from appliance.dialers.choice import dialer_of
-from appliance.errors import StoreError
+from appliance.dialers.pbx import PbxDialer
+from appliance.dialers.protocol import Control, Controlled, Dialer, DialerCall
 from appliance.guard import (
+    RESCUED_AT_ONCE,
     Action,
     Guard,
-    Memory,
     Pause,
     Rescue,
     Resume,
@@ -28,8 +34,10 @@ from appliance.guard import (
     Sight,
     Times,
     Watch,
+    look,
     seen_of,
 )
+from appliance.guard_file import rescued_ids
 from tests.api.test_wire import STATUS
 from tests.doctor.site import settings
 from tests.fakes.vicidial.double import Double
@@ -37,6 +45,7 @@ from tests.fakes.vicidial.faults import FaultKind
 
 T = Times()
 SERVING, GONE = Seen(Sight.SERVING, lines=5), Seen(Sight.GONE)
+HIDDEN = Seen(Sight.HIDDEN, None, detail="64 connections are open already")
 AWAY = (Sight.GONE, Sight.SILENT, Sight.UNREGISTERED)
 
 
@@ -224,12 +233,62 @@ def test_a_pause_that_somebody_ended_is_renewed_and_callers_are_looked_for_again
     assert of(Rescue, todo) == [129, 131, 133, 135, 137, 139]
 
 
+def up(call_id: str) -> ActiveCall:
+    """A call whose caller's name says nothing of the dialer's id."""
+    return ActiveCall("1", "Jane Doe", "4155550123", "now", "listening", call_id)
+
+
+def test_a_daemon_that_cannot_be_seen_is_left_alone() -> None:
+    guard = Guard()
+    run(guard, SERVING, 0, 10)
+    assert run(guard, HIDDEN, 10, 4000) == []
+    assert run(Guard(owns=True), HIDDEN, 0, 100) == []
+
+
+def test_what_was_seen_before_it_was_hidden_is_no_part_of_an_absence() -> None:
+    guard = Guard()
+    run(guard, GONE, 0, 7)
+    run(guard, HIDDEN, 7, 100)
+    assert of(Pause, run(guard, GONE, 100, 110, dialer(guard))) == [100 + T.grace_s]
+
+
+def test_a_lost_answer_is_remembered_while_the_daemon_is_hidden() -> None:
+    guard = Guard()
+    run(guard, GONE, 0, 9, lambda action, now: guard.failed())
+    run(guard, HIDDEN, 9, 20)
+    run(guard, GONE, 20, 40, dialer(guard, active=False))
+    assert guard.owns
+
+
+@pytest.mark.parametrize("lines", [8, None])
+def test_a_drain_whose_pause_was_not_taken_is_helped_once_the_phone_is_gone_and_the_pause_is_the_daemons(
+    lines: int | None,
+) -> None:
+    guard = Guard()
+    drain = msgspec.structs.replace(
+        STATUS, draining=True, calls=[up("V1221347110000000010")], dialer=DialerHealth("vicidial", lines=lines)
+    )
+    assert run(guard, seen_of(drain), 0, 40) == []  # its phone still takes what comes
+    alone = msgspec.structs.replace(drain, registration=Registration(RegistrationState.OFF))
+    todo = run(guard, seen_of(alone), 40, 60, dialer(guard))
+    assert [each for each in todo if isinstance(each[1], Pause)] == [(40 + T.grace_s, Pause(planned=True))]
+    assert {action for _, action in todo if isinstance(action, Rescue)} == {Rescue(frozenset({"V1221347110000000010"}))}
+    assert run(guard, SERVING, 60, 80) == []
+
+
 @pytest.mark.parametrize(
     ("changes", "sight"),
     [
         ({}, Sight.SERVING),
         ({"draining": True}, Sight.DRAINING),
-        ({"draining": True, "registration": Registration(RegistrationState.OFF)}, Sight.DRAINING),
+        ({"draining": True, "dialer": DialerHealth(lines=8)}, Sight.DRAINING),
+        *(
+            (
+                {"draining": True, "registration": Registration(RegistrationState.OFF), "dialer": DialerHealth(lines=lines)},
+                sight,
+            )
+            for lines, sight in ((0, Sight.DRAINING), (8, Sight.UNREGISTERED), (None, Sight.UNREGISTERED))
+        ),
         *(({"registration": Registration(state)}, Sight.UNREGISTERED) for state in set(RegistrationState) - {"registered"}),
     ],
 )
@@ -239,36 +298,85 @@ def test_a_status_as_the_guard_sees_it(changes: dict[str, object], sight: Sight)
 
 
 def test_the_calls_and_lines_of_a_status() -> None:
-    def call(name: str) -> ActiveCall:
-        return ActiveCall("1", name, "4155550123", "now", "listening")
-
-    known = msgspec.structs.replace(STATUS, calls=[call("V1221347110000000010")], dialer=DialerHealth(lines=3))
+    known = msgspec.structs.replace(STATUS, calls=[up("V1221347110000000010")], dialer=DialerHealth(lines=3))
     assert seen_of(known).ours == frozenset({"V1221347110000000010"})
     assert seen_of(known).lines == 3
-    assert seen_of(msgspec.structs.replace(known, calls=[*known.calls, call("Jane Doe")])).ours is None
+    assert seen_of(msgspec.structs.replace(known, calls=[*known.calls, up("")])).ours is None
 
 
-# What is remembered ------------------------------------------------------------------------------------------------------
+# One look ----------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_remembered_survives_and_nonsense_is_a_no(tmp_path: Path) -> None:
-    path = tmp_path / "state" / "guard.json"
-    memory = Memory(path)
-    assert memory.read() is False
-    memory.write(True)
-    assert Memory(path).read() is True
-    memory.write(False)
-    assert Memory(path).read() is False
-    for nonsense in ("", "{", "[]", "true", '{"paused_by_guard": 1}'):
-        path.write_text(nonsense)
-        assert Memory(path).read() is False
+def seen_at(path: Path) -> Seen:
+    return asyncio.run(look(ApiClient(path)))
 
 
-def test_a_folder_that_cannot_be_written_is_an_error_with_a_hint(tmp_path: Path) -> None:
+def test_nobody_listens(tmp_path: Path) -> None:
+    assert seen_at(tmp_path / "api.sock") == Seen(Sight.GONE)
+
+
+def answering(path: Path, answer: Callable[[asyncio.StreamWriter], object]) -> Seen:
+    """A look at whoever answers so."""
+
+    async def play() -> Seen:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            answer(writer)
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_unix_server(serve, path):
+            return await look(ApiClient(path))
+
+    return asyncio.run(play())
+
+
+def test_who_hangs_up_or_says_nothing_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert answering(tmp_path / "api.sock", lambda writer: writer.close()).sight is Sight.SILENT
+    monkeypatch.setattr(guard_module, "ANSWER_S", 0.1)
+    silent = answering(tmp_path / "api.sock", lambda writer: None)
+    assert (silent.sight, silent.ours) == (Sight.SILENT, frozenset())
+    assert silent.took_s == pytest.approx(0.1, abs=0.02)
+
+
+def test_what_we_slept_ourselves_is_no_silence_of_the_daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard_module, "ANSWER_S", 0.1)
+    assert answering(tmp_path / "api.sock", lambda writer: time.sleep(0.3)).took_s <= 0.1
+
+
+def test_who_takes_no_more_connections_is_silent(tmp_path: Path) -> None:
+    path = str(tmp_path / "api.sock")
+    with socket.socket(socket.AF_UNIX) as frozen, socket.socket(socket.AF_UNIX) as first:
+        frozen.bind(path)
+        frozen.listen(0)
+        first.connect(path)
+        assert seen_at(Path(path)).sight is Sight.SILENT
+
+
+@pytest.mark.parametrize("said", [b'{"type":"Refused","message":"full"}\n', b"220 ready\n", b'{"type":"Accepted"}\n{}\n'])
+def test_who_answers_anything_is_not_silent(tmp_path: Path, said: bytes) -> None:
+    seen = answering(tmp_path / "api.sock", lambda writer: writer.write(said))
+    assert (seen.sight, seen.ours, seen.detail != "") == (Sight.HIDDEN, None, True)
+
+
+def test_a_socket_that_we_cannot_reach_says_nothing_of_the_daemon(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="guard") as caught:
-        Memory(tmp_path / "file" / "guard.json").write(True)
-    assert "paths.state" in caught.value.hint
+    for path in (tmp_path / "file" / "api.sock", tmp_path / ("x" * 120)):
+        seen = seen_at(path)
+        assert (seen.sight, seen.ours) == (Sight.HIDDEN, None)
+
+
+def test_a_socket_that_is_not_for_us_says_nothing_of_the_daemon(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o000)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # nobody
+    try:
+        seen = seen_at(folder / "api.sock")
+    finally:
+        os.seteuid(user)
+    assert (seen.sight, seen.ours, "not allowed" in seen.detail) == (Sight.HIDDEN, None, True)
 
 
 # The loop ----------------------------------------------------------------------------------------------------------------
@@ -302,12 +410,15 @@ class Site:
 
     @property
     def memory(self) -> bool:
-        path = self.settings.paths.state / "guard.json"
-        return path.exists() and json.loads(path.read_text())["paused_by_guard"]
+        return guard_file.read(self.settings.paths.state).paused_by_guard
+
+    @property
+    def rescued(self) -> frozenset[str]:
+        return rescued_ids(self.settings.paths.state)
 
     @asynccontextmanager
-    async def guarded(self) -> Any:
-        dialer = dialer_of(self.settings)
+    async def guarded(self, dialer: Dialer | None = None) -> Any:
+        dialer = dialer or dialer_of(self.settings)
         watch = Watch(self.settings, dialer, times=SOON)
         watching = asyncio.create_task(watch.run())
         try:
@@ -350,6 +461,36 @@ def call_up(double: Double) -> str:
     call_id = double.call_answered(lead, "SIP/carrier-1")
     assert call_id is not None
     return call_id
+
+
+def call_id(number: int) -> str:
+    return f"V122134711{number:010d}"
+
+
+class Line(PbxDialer):
+    """A dialer with customers whom nobody has; what comes of each is its answer, once `answers` is set."""
+
+    def __init__(self, told: dict[str, Controlled]) -> None:
+        super().__init__("")
+        self.told = told
+        self.answers = asyncio.Event()
+        self.asked: list[str] = []
+        self.at_once = self.most_at_once = self.pauses = 0
+
+    async def capacity(self, lines: int, *, resume: bool = False) -> Controlled:
+        self.pauses += lines == 0
+        return Controlled(Control.DONE)
+
+    async def stranded(self, ours: frozenset[str]) -> list[DialerCall]:
+        return [DialerCall(each, 1) for each in self.told if each not in self.asked]
+
+    async def rescue(self, call: DialerCall, status: str) -> Controlled:
+        self.asked.append(call.call_id)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await self.answers.wait()
+        self.at_once -= 1
+        return self.told[call.call_id]
 
 
 def writes(double: Double, function: str) -> int:
@@ -418,6 +559,7 @@ def test_a_lost_answer_leaves_the_pause_ours(double: Double, tmp_path: Path) -> 
 
 
 def test_callers_of_a_dead_daemon_go_to_a_human(double: Double, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     site = Site(double, tmp_path)
 
     async def play() -> None:
@@ -425,12 +567,16 @@ def test_callers_of_a_dead_daemon_go_to_a_human(double: Double, tmp_path: Path, 
         await site.up()
         async with site.guarded():
             call_id = call_up(double)
-            site.status = msgspec.structs.replace(site.status, calls=[ActiveCall("1", call_id, "1", "now", "listening")])
+            site.status = msgspec.structs.replace(site.status, calls=[up(call_id)])
             await asyncio.sleep(0.5)
             assert writes(double, "ra_call_control") == 0
+            double.fault(FaultKind.SLOW, "ra_call_control", delay_s=0.3)
             await site.die()
             await eventually(lambda: double.log(call_id)["status"] == "XFER")
+            assert site.rescued == {call_id}, "whoever asks the dialer now must know why the call is gone"
             assert double.ledger.of("ra_call_control")[0].params["ingroup_choices"] == "SALESLINE"
+            await eventually(lambda: "was sent to a human" in caplog.text)
+            assert site.rescued == {call_id}
 
     asyncio.run(play())
 
@@ -445,7 +591,7 @@ def test_only_callers_whom_the_daemon_does_not_have_are_rescued(double: Double, 
         site.status = msgspec.structs.replace(
             site.status,
             registration=Registration(RegistrationState.LOST),
-            calls=[ActiveCall("1", talking, "1", "now", "listening")],
+            calls=[up(talking)],
         )
         await site.up()
         async with site.guarded():
@@ -466,6 +612,99 @@ def test_a_full_disk_keeps_no_guard_from_its_work(double: Double, tmp_path: Path
 
     asyncio.run(play())
     assert "guard.json" in caplog.text
+
+
+def test_many_callers_of_a_dead_daemon_meet_a_slow_dialer_at_once_and_the_pause_does_not_wait(
+    double: Double, tmp_path: Path
+) -> None:
+    site = Site(double, tmp_path)
+
+    async def play() -> None:
+        line = Line({call_id(n): Controlled(Control.DONE) for n in range(12)})
+        async with site.guarded(line):
+            await eventually(lambda: line.asked)
+            await eventually(lambda: line.pauses)
+            assert line.most_at_once == RESCUED_AT_ONCE > 1
+            line.answers.set()
+            await eventually(lambda: site.rescued == line.told.keys())
+        assert (line.most_at_once, len(line.asked)) == (RESCUED_AT_ONCE, 12)
+
+    asyncio.run(play())
+
+
+def test_only_who_was_sent_to_a_human_or_may_have_been_is_remembered(double: Double, tmp_path: Path) -> None:
+    site = Site(double, tmp_path)
+    told = {
+        call_id(0): Controlled(Control.DONE),
+        call_id(1): Controlled(Control.GONE),
+        call_id(2): Controlled(Control.FAILED, "no permission"),
+        call_id(3): Controlled(Control.FAILED, "no answer within 4 s", unclear=True),
+    }
+
+    async def play() -> None:
+        line = Line(told)
+        async with site.guarded(line):
+            await eventually(lambda: line.asked)
+            assert site.rescued == told.keys()
+            line.answers.set()
+            await eventually(lambda: site.rescued == {call_id(0), call_id(3)})
+            await eventually(lambda: site.memory)
+        assert site.rescued == {call_id(0), call_id(3)}
+
+    asyncio.run(play())
+
+
+def test_a_bug_in_a_rescue_ends_the_guard(double: Double, tmp_path: Path) -> None:
+    class Broken(Line):
+        async def stranded(self, ours: frozenset[str]) -> list[DialerCall]:
+            raise ZeroDivisionError
+
+    async def play() -> None:
+        with pytest.raises(ZeroDivisionError):
+            async with asyncio.timeout(5):
+                await Watch(Site(double, tmp_path).settings, Broken({}), times=SOON).run()
+
+    asyncio.run(play())
+
+
+def test_a_daemon_with_no_room_for_us_is_left_alone(double: Double, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    site = Site(double, tmp_path)
+    site.status = msgspec.structs.replace(site.status, calls=[up(call_id(10))])
+
+    async def play() -> None:
+        await eventually(lambda: len(double.lines()) == 2)
+        call_up(double)
+        await site.up()
+        path = site.settings.paths.runtime / "api.sock"
+        consoles = [await asyncio.open_unix_connection(path) for _ in range(MAX_PEERS)]
+        async with site.guarded():
+            await asyncio.sleep(0.45)
+            for _, console in consoles:
+                console.close()
+        assert double.ledger.requests == []
+
+    asyncio.run(play())
+    assert [each.message for each in caplog.records if each.levelno >= logging.WARNING] == [
+        f"the daemon is hidden from us, nothing is done till we see it: {MAX_PEERS} connections are open already"
+    ]
+
+
+def test_a_drain_that_could_not_pause_the_dialer_is_helped(double: Double, tmp_path: Path) -> None:
+    site = Site(double, tmp_path)
+
+    async def play() -> None:
+        await eventually(lambda: len(double.lines()) == 2)
+        talking, lost = call_up(double), call_up(double)
+        site.status = msgspec.structs.replace(
+            site.status, draining=True, registration=Registration(RegistrationState.OFF), calls=[up(talking)]
+        )
+        await site.up()
+        async with site.guarded():
+            await site.agent_is("INACTIVE")
+            await eventually(lambda: double.log(lost)["status"] == "XFER")
+        assert {seen.params["value"] for seen in double.ledger.of("ra_call_control")} == {lost}
+
+    asyncio.run(play())
 
 
 def test_a_drain_is_left_alone(double: Double, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import inspect
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from appliance import cli, guard
+from appliance.api.server import LAST_WORDS_S
 from appliance.config.settings import Limits
-from appliance.daemon import FAREWELL_S, STALLED_S
-from appliance.dialer_side import PAUSE_S
+from appliance.daemon import FAREWELL_S, SIP_STOP_S, STALLED_S
+from appliance.dialer_side import PAUSE_S, STOP_S, TOLD_S
+from appliance.dialers.desk import START_S
+from appliance.engines.client import _STOP_WITHIN_S
+from appliance.store.store import Store
 
 UNITS = Path(__file__).parents[1] / "systemd"
 BOTH = ("sidetone.service", "sidetone-guard.service")
@@ -46,7 +51,16 @@ def test_the_command_of_a_unit_is_one_of_ours(name: str) -> None:
 
 def test_a_stop_leaves_the_time_that_the_drain_needs() -> None:
     limit_s = float(unit("sidetone.service")["Service"]["TimeoutStopSec"])
-    assert limit_s >= PAUSE_S + Limits().drain_s + FAREWELL_S + 20
+    store_s = inspect.signature(Store.stop).parameters["limit_s"].default
+    parts_s = SIP_STOP_S + STOP_S + START_S + store_s + _STOP_WITHIN_S + LAST_WORDS_S
+    beside_the_drain_s = TOLD_S + PAUSE_S + FAREWELL_S + parts_s
+    assert limit_s >= Limits().drain_s + beside_the_drain_s + 20
+    told = "".join(line for line in (UNITS / "sidetone.service").read_text().splitlines(keepends=True) if line.startswith("#"))
+    assert f"limits.drain_s ({Limits().drain_s:.0f} s by default) and {limit_s - Limits().drain_s:.0f} s" in told
+
+
+def test_the_guard_s_stop_leaves_the_time_that_a_rescue_may_take() -> None:
+    assert float(unit("sidetone-guard.service")["Service"]["TimeoutStopSec"]) >= guard.STOP_S + 15
 
 
 def test_a_stop_ends_the_daemon_alone_while_calls_are_up() -> None:

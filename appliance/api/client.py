@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from appliance.api import wire
-from appliance.errors import ApiError, NotRunningError
+from appliance.errors import ApiError, NoAnswerError, NotRunningError
 
 ANSWER_S = 5.0
 _M = TypeVar("_M")
@@ -18,7 +18,7 @@ _M = TypeVar("_M")
 class ApiClient:
     """Talks to the daemon that listens on `path`. Each request is a connection of its own.
 
-    Every method raises ApiError when no daemon answers there, or it refuses.
+    Every method raises ApiError when no daemon answers there (NotRunningError, NoAnswerError), or it refuses.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,12 +73,12 @@ class ApiClient:
                     if isinstance(message, wire.Refused):
                         raise ApiError(message.message, hint=message.hint)
         except TimeoutError:
-            raise ApiError(
+            raise NoAnswerError(
                 f"{self._path}: no answer within {ANSWER_S:.0f} s", hint="is the daemon stuck? see its log"
             ) from None
         finally:
             await _close(writer)
-        raise ApiError(f"{self._path}: the daemon closed the connection without an answer", hint="see its log")
+        raise NoAnswerError(f"{self._path}: the daemon closed the connection without an answer", hint="see its log")
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         try:
@@ -98,11 +98,12 @@ async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[wire.FromDaem
         while data := await reader.read(65536):
             for message in unpacker.feed(data):
                 yield message
-    except ConnectionError:
-        return  # a daemon that was killed, as good as an end of file
+    except OSError:
+        # A daemon that was killed, as good as an end of file; ENOTCONN where one that hangs has no more room in its backlog.
+        return
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
     writer.close()
-    with suppress(ConnectionError):
+    with suppress(OSError):
         await writer.wait_closed()

@@ -42,13 +42,17 @@ class Registration(msgspec.Struct, frozen=True):
 
 
 class ActiveCall(msgspec.Struct, frozen=True):
-    """A call that is up. `state` is the core's word for what is going on ("listening", "speaking", ...)."""
+    """A call that is up. `state` is the core's word for what is going on ("listening", "speaking", ...).
+
+    `dialer_call_id` is the dialer's own id of it, "" where that is not known (yet).
+    """
 
     call: str
     caller_name: str
     caller_number: str
     started_at: str
     state: str
+    dialer_call_id: str = ""
 
 
 class EngineHealth(msgspec.Struct, frozen=True):

@@ -14,8 +14,8 @@ from appliance.calls.caller import Caller, CallerTurn
 from appliance.calls.campaign import BUILTIN_OUTCOME, Builtin, Campaign
 from appliance.calls.dialogue import CALLBACK, OPTED_OUT, Decision
 from appliance.calls.effects import Act, ActKind, AnyEffect, Prompt
-from appliance.calls.events import AnyEvent, CallbackRefused, CallbackSet, Engine
-from appliance.calls.handover import Handover
+from appliance.calls.events import AnyEvent, CallbackLost, CallbackSet, Engine
+from appliance.calls.handover import Booked, Handover
 from appliance.calls.states import ImpossibleEvent, State
 from appliance.calls.timers import (
     DIALER_BYE_S,
@@ -122,7 +122,7 @@ class Call:
                 return self._released(event, now)
             case events.TransferFailed():
                 return self._transfer_failed(event, now)
-            case events.CallbackSet() | events.CallbackRefused():
+            case events.CallbackSet() | events.CallbackRefused() | events.CallbackLost():
                 return self._book_answered(event, now)
             case _:
                 assert_never(event)
@@ -340,7 +340,7 @@ class Call:
             self._timers.wait(now)
         return out + self._booked(now)
 
-    def _book_answered(self, event: CallbackSet | CallbackRefused, now: float) -> list[AnyEffect]:
+    def _book_answered(self, event: Booked, now: float) -> list[AnyEffect]:
         self._handover.book_answered(event)
         if self.state is State.LAST_WORDS:
             return self._nothing_owed()
@@ -354,6 +354,8 @@ class Call:
         self._booking = False
         if isinstance(answer, CallbackSet):
             return self._decided(dialogue.on_callback_set(self._campaign, self._position, answer.said), now)
+        if isinstance(answer, CallbackLost):
+            return self._decided(dialogue.on_callback_lost(self._campaign, self._position), now)
         return self._decided(dialogue.on_callback_refused(self._campaign, self._position, answer.hours), now)
 
     def _gave_up(self, now: float) -> list[AnyEffect]:

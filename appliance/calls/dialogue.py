@@ -137,7 +137,7 @@ def on_callback_refused(campaign: Campaign, at: Position, hours: str) -> Decisio
 
 
 def on_callback_lost(campaign: Campaign, at: Position) -> Decision:
-    """Nobody says whether it is booked: nothing is promised."""
+    """It is not booked, or nobody says so: nothing is promised."""
     return _close(at, CALLBACK) if campaign.has_outcome(CALLBACK) else _give_up(campaign, at, Act(ActKind.ACKNOWLEDGE))
 
 

@@ -161,7 +161,8 @@ class OptOut(Effect, frozen=True):
 
 
 class BookCallback(Effect, frozen=True):
-    """Call back at `when`, a value of a question of the kind `when`. Answered by `CallbackSet` or `CallbackRefused`."""
+    """Call back at `when`, a value of a question of the kind `when`. Answered by `CallbackSet`, `CallbackRefused`
+    or `CallbackLost`."""
 
     when: str
 

@@ -158,6 +158,10 @@ class CallbackRefused(Event, frozen=True):
     hours: str
 
 
+class CallbackLost(Event, frozen=True):
+    """The answer to `effects.BookCallback`: nobody will keep it, so nothing may be promised."""
+
+
 AnyEvent = (
     Incoming
     | MediaStarted
@@ -175,4 +179,5 @@ AnyEvent = (
     | TransferFailed
     | CallbackSet
     | CallbackRefused
+    | CallbackLost
 )

@@ -6,7 +6,9 @@ from collections import deque
 
 from appliance.calls import effects
 from appliance.calls.effects import AnyEffect
-from appliance.calls.events import CallbackRefused, CallbackSet
+from appliance.calls.events import CallbackLost, CallbackRefused, CallbackSet
+
+Booked = CallbackSet | CallbackRefused | CallbackLost
 
 
 class Handover:
@@ -22,7 +24,7 @@ class Handover:
         self._opted_out = False
         self._booking: deque[str] = deque()  # times that there is no answer to yet, in the order of asking
         self._newest: str | None = None
-        self._answer: CallbackSet | CallbackRefused | None = None  # to the newest
+        self._answer: Booked | None = None  # to the newest
 
     @property
     def tried(self) -> bool:
@@ -40,7 +42,7 @@ class Handover:
         return isinstance(self._answer, CallbackSet)
 
     @property
-    def booked(self) -> CallbackSet | CallbackRefused | None:
+    def booked(self) -> Booked | None:
         """The answer to the newest time; None till it comes."""
         return self._answer
 
@@ -84,7 +86,7 @@ class Handover:
         self._booking.append(when)
         return [effects.BookCallback(self._call, when)]
 
-    def book_answered(self, answer: CallbackSet | CallbackRefused) -> None:
+    def book_answered(self, answer: Booked) -> None:
         """Answers come in the order of asking; only the one to the newest counts."""
         if self._booking:
             self._booking.popleft()

@@ -81,6 +81,7 @@ class ShadowCall:
                 | events.TransferFailed()
                 | events.CallbackSet()
                 | events.CallbackRefused()
+                | events.CallbackLost()
             ):
                 return []  # answers to what a shadow never asks for
             case _:

@@ -13,6 +13,9 @@ from appliance.calls.events import AnyEvent, Engine
 from appliance.calls.shadow import ShadowCall
 from appliance.calls.states import ImpossibleEvent, State
 
+LEAVING = frozenset((State.RELEASING, State.HANGING_UP, State.LAST_WORDS))
+"""Nobody is talked to any more: the caller is gone, or is in the dialer's hands."""
+
 
 def _raise(call: str, bug: Exception) -> None:
     if not isinstance(bug, ImpossibleEvent):
@@ -22,7 +25,8 @@ def _raise(call: str, bug: Exception) -> None:
 class Switchboard:
     """All calls of the box. A call over capacity, or one that comes while draining, still gets a voice.
 
-    `lines` calls are talked to at once, and one more leg: the next INVITE can come before the old call's BYE.
+    `lines` calls are talked to at once, and one more: the next INVITE can come before the old call's BYE. Those whose caller
+    is gone are not among them, but as many of them as `lines` bring the bound of what the machine may have to do at once.
     `can_transfer`: there are humans to hand callers to. `shadow`: every call is listened to, and nothing is said.
 
     A call that raises is ended politely, and the others never hear of it; `on_bug(call, bug)` may log the exception. Its
@@ -125,7 +129,8 @@ class Switchboard:
         if self._shadow:
             self._calls[call] = ShadowCall(call, self._campaign, longest_s=self._longest_call_s, lost=frozenset(self._lost))
             return
-        busy = self._draining or len(self._calls) > self._lines
+        talking = sum(up.state not in LEAVING for up in self._calls.values())
+        busy = self._draining or talking > self._lines or len(self._calls) > 2 * self._lines
         self.over_capacity += busy
         self._calls[call] = Call(
             call,

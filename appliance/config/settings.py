@@ -170,6 +170,11 @@ class Dialer(_Section):
                 raise ValueError(f'dialer.{kind.value}: is missing, and dialer.kind = "{kind.value}" needs it')
         return self
 
+    @property
+    def pauses_slowly(self) -> bool:
+        """Whether the box pauses its remote agent itself, which VICIdial takes its time for."""
+        return self.kind is DialerKind.VICIDIAL and self.vicidial is not None and self.vicidial.manage_lines and not self.shadow
+
     def status_of(self, outcome: str) -> str | None:
         """The status that `outcome` becomes; None when the table has none."""
         return self.dispositions.get(outcome)

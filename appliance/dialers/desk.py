@@ -17,13 +17,14 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from appliance.calls import callbacks, effects, events
-from appliance.calls.campaign import BUILTIN_OUTCOME, Builtin, Campaign
+from appliance.calls.campaign import Campaign
 from appliance.calls.summary import fields, summary
 from appliance.config.settings import Dialer as DialerSettings
 from appliance.dialers.courier import Courier, OutboxStorage
-from appliance.dialers.messages import Alarm, Correlated, DeskHealth, ForDesk, FromDesk, ReferWanted
+from appliance.dialers.lines import Lines
+from appliance.dialers.messages import Alarm, Correlated, DeskHealth, ForDesk, FromDesk, LinesTold, ReferWanted
 from appliance.dialers.protocol import Control, Controlled, Delivery, Dialer, DialerCall, Entry, EntryKind, Lead
-from appliance.dialers.rescue import SETTLE_S, Rescue, owe_settle
+from appliance.dialers.rescue import OPTED_OUT, SETTLE_S, Rescue, owe_settle
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,11 @@ SUMMARY_S = 3.0  # a caller waits so long for the summary to be on the lead; wit
 BOOKING_S = 2.5
 SETTLE_AT_MOST_S = 8.0  # after a release that is still being waited for
 IDENTIFY_S = 1.0  # the end of a call waits so long for whose it is
+FOUND_S = 15.0  # and its paperwork for so long
+MOVED_S = 2.0  # a leg that ends so soon after an unclear transfer was ended by it
+AGAIN_S = 1.0
 HEALTH_S = 1.0
 START_S = 10.0
-OPTED_OUT = BUILTIN_OUTCOME[Builtin.OPT_OUT]
 NO_NUMBER = re.compile(r"\D+")
 
 
@@ -47,6 +50,9 @@ class _Call:
         self.identified = asyncio.Event()
         self.dnc_owed = False
         self.fields_owed = False
+        self.callback_owed = False
+        self.comments: str | None = None  # what the lead says, as far as we know
+        self.unclear_at: float | None = None  # a transfer may have happened then, the dialer did not say
         self.booking = asyncio.Lock()  # one after the other: the caller is told of each, and the last one counts
 
 
@@ -69,6 +75,7 @@ class Desk:
         self._campaign = campaign
         self._post = post
         self._courier = Courier(outbox, dialer.deliver, wall=time.time, alarm=self._courier_alarm)
+        self._lines = Lines(dialer, told=self._lines_told, alarm=self._alarm)
         self._calls: dict[str, _Call] = {}
         self._rescue = Rescue(dialer, settings, self._courier, ours=lambda: self._ours, alarm=self._alarm)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,7 +84,6 @@ class Desk:
         self._up = threading.Event()
         self._stopping = asyncio.Event()
         self._stop_s = 0.0
-        self._asked_lines: int | None = None
         self._told = DeskHealth()
 
     # For everybody ---------------------------------------------------------------------------------------------------
@@ -119,15 +125,17 @@ class Desk:
 
     def concluded(self, effect: effects.Concluded) -> None:
         """The call is over: from now on it is only paperwork."""
-        self._soon(lambda: self._concluded(effect))
+        self._soon(lambda: self._begin(self._concluded(effect)))
 
     def ask_lines(self, lines: int, *, resume: bool = False) -> None:
         """Have the dialer send so many calls at once; 0 pauses it, and only `resume` ends a pause."""
-        self._soon(lambda: self._begin(self._ask_lines(lines, resume)))
+        if not self._settings.shadow:
+            self._soon(lambda: self._lines.want(lines, resume=resume))
 
-    def recover(self, refs: list[DialerCall]) -> None:
-        """Calls that were up when an earlier run died: their customers may still be there, in silence."""
-        self._soon(lambda: self._begin(self._rescue.recover(refs)))
+    def recover(self, refs: list[DialerCall], rescued: frozenset[str]) -> None:
+        """Calls that were up when an earlier run died: their customers may still be there, in silence. The guard has
+        `rescued` some of them already."""
+        self._soon(lambda: self._begin(self._rescue.recover(refs, rescued)))
 
     def refused(self, ids: tuple[str, ...]) -> None:
         """An INVITE with these ids was refused: its customer is on the way into the phone's voicemail box."""
@@ -156,18 +164,22 @@ class Desk:
             self._loop.close()
 
     async def _main(self) -> None:
-        running = asyncio.create_task(self._courier.run())
-        watching = asyncio.create_task(self._watch())
+        always = [asyncio.create_task(work) for work in (self._deliver(), self._watch(), self._lines.run())]
         self._up.set()
         await self._stopping.wait()
-        watching.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._stop_s)
         await self._courier.stop(self._stop_s)
-        for task in (*self._tasks, running, watching):
+        for task in (*self._tasks, *always):
             task.cancel()
-        await asyncio.gather(*self._tasks, running, watching, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *always, return_exceptions=True)
         await self._dialer.close()
+
+    async def _deliver(self) -> None:
+        """What an earlier run owes waits while nothing may be written."""
+        while not self._settings.shadow and not self._stopping.is_set():
+            await self._guarded(self._courier.run())
+            await asyncio.sleep(AGAIN_S)
 
     def _soon(self, work: Callable[[], None]) -> None:
         if self._thread.is_alive():
@@ -195,7 +207,7 @@ class Desk:
             reachable=health.reachable,
             locked=health.locked,
             detail=counts.failing or health.detail,
-            lines=self._asked_lines,
+            lines=self._lines.taken,
             outbox=counts.open,
             outbox_parked=counts.parked,
             outbox_oldest_s=float(round(counts.oldest_s)),
@@ -229,6 +241,12 @@ class Desk:
             self._rescue.seen(ref.call_id)
         self._begin(self._learn(call))
 
+    async def _known(self, call: _Call, within_s: float) -> DialerCall | None:
+        """Whose call it is, if that is known by then."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(call.identified.wait(), within_s)
+        return call.ref
+
     async def _learn(self, call: _Call) -> None:
         try:
             if call.ref is None:
@@ -238,6 +256,8 @@ class Desk:
         finally:
             call.identified.set()
         call.lead = await self._dialer.lead(call.ref)
+        if call.lead is not None and call.comments is None:
+            call.comments = call.lead.comments
         self._post(Correlated(call.incoming.call, call.ref, call.lead))
 
     def _perform(self, effect: ForDesk) -> None:
@@ -259,9 +279,8 @@ class Desk:
     async def _release(self, call: _Call, effect: effects.Release) -> None:
         status = self._status(effect.outcome)
         done = Controlled(Control.LEG)
-        if call.ref is None and not effect.gone:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(call.identified.wait(), IDENTIFY_S)
+        if not effect.gone:
+            await self._known(call, IDENTIFY_S)
         if call.ref is not None and not self._settings.shadow:
             if not effect.gone:
                 # First, for we may die in the middle; and not due before the answer: it must not meet its own release.
@@ -285,6 +304,8 @@ class Desk:
                 context = self._summary(call, effect.outcome, effect.slots, effect.where)
                 self._post(ReferWanted(effect.call, done.refer_to, context))
             case Control.LEG | Control.FAILED:
+                if done.unclear:
+                    call.unclear_at = time.monotonic()
                 log.warning("%s: not transferred: %s", effect.call, done.detail or "this dialer cannot")
                 self._post(events.TransferFailed(effect.call, done.detail == "nobody"))
             case _:
@@ -293,6 +314,7 @@ class Desk:
     async def _handed_over(self, call: _Call, effect: effects.Transfer) -> Controlled:
         """The summary first, and the caller only when it is on the lead."""
         site = self._settings.vicidial
+        await self._known(call, IDENTIFY_S)
         if call.ref is not None and site is not None and not effect.overflow:
             # Apart: a list without one of the fields must not keep the summary from the lead.
             self._owe_fields(call, call.ref, effect.slots)
@@ -314,7 +336,8 @@ class Desk:
         call.dnc_owed = True
         call_id, lead_id = (call.ref.call_id, call.ref.lead_id) if call.ref is not None else ("", 0)
         self._courier.owe(EntryKind.DNC, call_id, lead_id, {"phone": phone, "scope": site.dnc_scope})
-        self._courier.nudge()
+        if call.callback_owed:
+            self._courier.owe(EntryKind.CALLBACK, call_id, lead_id, {"remove": "1"})
 
     async def _in_turn(self, call: _Call, when: str) -> None:
         async with call.booking:
@@ -322,6 +345,12 @@ class Desk:
 
     async def _book(self, call: _Call, when: str) -> None:
         name = call.incoming.call
+        ref, site = await self._known(call, IDENTIFY_S), self._settings.vicidial
+        if ref is None and site is not None:
+            self._post(events.CallbackLost(name))
+            return
+        if ref is not None and call.lead is None:  # the dialer was away when the call came; the caller's own zone is in it
+            call.lead = await self._dialer.lead(ref)
         now = datetime.now(UTC)
         dialer_offset_h = self._dialer.health.utc_offset_h
         offset_h = call.lead.gmt_offset_h if call.lead is not None else None
@@ -335,8 +364,7 @@ class Desk:
             unclear = at is callbacks.Refusal.UNCLEAR
             self._post(events.CallbackRefused(name, "" if unclear else callbacks.hours_in_words(hours)))
             return
-        site = self._settings.vicidial
-        if call.ref is not None and site is not None and not self._settings.shadow:
+        if ref is not None and site is not None:
             theirs = callbacks.dialer_time(at, offset_h, offset_h if dialer_offset_h is None else dialer_offset_h)
             data = {
                 "at": f"{theirs:%Y-%m-%d %H:%M:%S}",
@@ -344,20 +372,30 @@ class Desk:
                 "comments": f"asked for {callbacks.in_words(at, local)}, their time",
                 "campaign": site.campaign,
             }
-            entry = self._courier.owe(EntryKind.CALLBACK, call.ref.call_id, call.ref.lead_id, data)
-            await self._courier.deliver_now(entry, BOOKING_S)  # where that fails it is kept, which is what the caller is told
+            call.callback_owed = True
+            written = await self._courier.deliver_now(
+                self._courier.owe(EntryKind.CALLBACK, ref.call_id, ref.lead_id, data), BOOKING_S
+            )
+            if written.what in (Delivery.PARKED, Delivery.SUPERSEDED):
+                self._post(events.CallbackLost(name))
+                return
+            # Where it only takes longer it is kept all the same, which is what the caller is told.
         self._post(events.CallbackSet(name, callbacks.in_words(at, local)))
 
-    def _concluded(self, effect: effects.Concluded) -> None:
-        call = self._calls.pop(effect.call, None)
-        site = self._settings.vicidial
-        if call is None or call.ref is None or site is None or self._settings.shadow:
+    async def _concluded(self, effect: effects.Concluded) -> None:
+        call, site = self._calls.get(effect.call), self._settings.vicidial
+        if call is None:
+            return
+        moved = call.unclear_at is not None and time.monotonic() - call.unclear_at < MOVED_S
+        await self._known(call, FOUND_S)
+        del self._calls[effect.call]
+        if call.ref is None or site is None or self._settings.shadow:
             return
         if not effect.transferred:
             self._owe_fields(call, call.ref, effect.slots)
             if site.write_comments:
                 self._owe_summary(call, call.ref, effect)
-        outcome = "transferred" if self._rescue.took(call.ref.call_id) else outcome_told(effect)
+        outcome = "transferred" if moved or self._rescue.took(call.ref.call_id) else outcome_told(effect)
         self._owe_settle(call.ref, self._status(outcome), transferred=outcome == "transferred")
 
     # Paper -----------------------------------------------------------------------------------------------------------
@@ -378,27 +416,24 @@ class Desk:
             self._courier.owe(EntryKind.LEAD, ref.call_id, ref.lead_id, data)
 
     def _owe_summary(self, call: _Call, ref: DialerCall, of: effects.Transfer | effects.Concluded) -> Entry:
-        comments = self._summary(call, of.outcome, of.slots, of.where)
-        return self._courier.owe(EntryKind.LEAD, ref.call_id, ref.lead_id, {"comments": comments})
+        data = {"comments": self._summary(call, of.outcome, of.slots, of.where)}
+        if call.comments is not None:
+            data["was"] = call.comments
+        call.comments = data["comments"]
+        return self._courier.owe(EntryKind.LEAD, ref.call_id, ref.lead_id, data)
 
     def _owe_settle(self, ref: DialerCall, status: str, *, after_s: float = SETTLE_S, transferred: bool = False) -> None:
         owe_settle(self._courier, self._settings, ref, status, after_s=after_s, transferred=transferred)
 
     @property
-    def _ours(self) -> frozenset[str]:
-        return frozenset(call.ref.call_id for call in self._calls.values() if call.ref is not None)
+    def _ours(self) -> frozenset[str] | None:
+        """The dialer's ids of the calls that are up; None while one has none that we know: it could be any."""
+        refs = [call.ref for call in self._calls.values()]
+        return None if None in refs else frozenset(ref.call_id for ref in refs if ref is not None)
 
-    # Capacity --------------------------------------------------------------------------------------------------------
-
-    async def _ask_lines(self, lines: int, resume: bool) -> None:
-        if self._settings.shadow:
-            return
-        done = await self._dialer.capacity(lines, resume=resume)
-        if done.how is Control.DONE:
-            self._asked_lines = lines
-            log.info("the dialer was asked for %s", f"{lines} calls at once" if lines else "no more calls")
-        elif done.how is Control.FAILED or done.detail:
-            self._alarm("capacity", f"the dialer could not be asked for {lines} lines: {done.detail}")
+    def _lines_told(self, taken: bool) -> None:
+        self._post(LinesTold(self._lines.wanted, taken))
+        self._tell_health()
 
 
 def outcome_told(effect: effects.Concluded) -> str:

@@ -25,6 +25,13 @@ class ReferWanted(msgspec.Struct, frozen=True):
     context: str
 
 
+class LinesTold(msgspec.Struct, frozen=True):
+    """The dialer was asked for so many calls at once and took it, or never will (an old one, one without such a thing)."""
+
+    lines: int
+    taken: bool
+
+
 class Alarm(msgspec.Struct, frozen=True):
     """Something that an operator should know now."""
 
@@ -47,11 +54,13 @@ class DeskHealth(msgspec.Struct, frozen=True):
 FromDesk = (
     Correlated
     | ReferWanted
+    | LinesTold
     | Alarm
     | DeskHealth
     | events.Released
     | events.TransferFailed
     | events.CallbackSet
     | events.CallbackRefused
+    | events.CallbackLost
 )
 ForDesk = effects.Release | effects.Transfer | effects.OptOut | effects.BookCallback

@@ -48,18 +48,23 @@ ALREADY_SO = "already"
 
 
 class Controlled(msgspec.Struct, frozen=True):
+    """`unclear`: it FAILED as far as we were told, and may have happened all the same."""
+
     how: Control
     detail: str = ""
     refer_to: str = ""
+    unclear: bool = False
 
 
 class EntryKind(enum.Enum):
     """What is owed to the dialer. Each is written at most once: looked up before it is tried again."""
 
     SETTLE = "settle"  # data: status, group: the call's log must say so; verified about 1 s after its end, else repaired
-    LEAD = "lead"  # data: fields of the lead by the dialer's names, "comments" among them; "custom:NAME" is a custom field
-    DNC = "dnc"  # data: phone, scope (a campaign id or SYSTEM_INTERNAL)
-    CALLBACK = "callback"  # data: at (YYYY-MM-DD HH:MM:SS, dialer's time), status, comments, campaign
+    # data: fields of the lead by the dialer's names, "comments" among them; "custom:NAME" is a custom field. "was" is no field:
+    # the comments that ours are meant to replace, so that a late entry can tell whether somebody has written others since
+    LEAD = "lead"
+    DNC = "dnc"  # data: phone (where the dialer's lead has none), scope (a campaign id or SYSTEM_INTERNAL)
+    CALLBACK = "callback"  # data: at (YYYY-MM-DD HH:MM:SS, dialer's time), status, comments, campaign; or remove: all go
 
 
 class Entry(msgspec.Struct, frozen=True):

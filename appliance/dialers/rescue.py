@@ -6,26 +6,26 @@ They are there since an INVITE could not be taken, the registration was away, or
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
 
+from appliance.calls.campaign import BUILTIN_OUTCOME, Builtin
 from appliance.config.settings import Dialer as DialerSettings
 from appliance.dialers.courier import Courier
 from appliance.dialers.protocol import Control, Dialer, DialerCall, EntryKind
 
-log = logging.getLogger(__name__)
-
 SETTLE_S = 1.2  # after the end of a call: what the dialer says of it before then is not final
-LATER_S = 10.0
-REFUSED_S = (0.3, 1.0, 2.0, 3.0)  # a refused customer is on the way into the mailbox: when to try to get them out of it
+REFUSED_S = 0.3  # a refused customer is on the way into the mailbox by then
+AGAIN_S = (0.7, 1.5, 3.0, 6.0)  # between tries to get somebody out
 STRANDED_S = 2.0  # a call on our lines that no leg has for so long is nowhere else than in the mailbox
 MINUTE_S = 60.0
+OPTED_OUT = BUILTIN_OUTCOME[Builtin.OPT_OUT]
 
 
 class Rescue:
-    """For the desk's loop. `ours` gives the dialer's ids of the calls that our legs have."""
+    """For the desk's loop. `ours` gives the dialer's ids of the calls that our legs have, None while one has none that we
+    know."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Rescue:
         settings: DialerSettings,
         courier: Courier,
         *,
-        ours: Callable[[], frozenset[str]],
+        ours: Callable[[], frozenset[str] | None],
         alarm: Callable[[str, str], None],
     ) -> None:
         self._dialer = dialer
@@ -43,6 +43,8 @@ class Rescue:
         self._alarm = alarm
         self._seen: deque[tuple[float, str]] = deque(maxlen=200)
         self._taken: deque[str] = deque(maxlen=200)
+        self._unclear: deque[str] = deque(maxlen=200)
+        self._looking = self._again = False
 
     def seen(self, call_id: str) -> None:
         """A call of the dialer's has reached us."""
@@ -52,37 +54,65 @@ class Rescue:
         """Whether its customer was sent to a human from here. A leg of ours may have come in the same moment."""
         return call_id in self._taken
 
-    async def recover(self, refs: list[DialerCall]) -> None:
-        """Calls that were up when an earlier run died, then whoever else is on our lines."""
-        for ref in refs:
-            settle = self._courier.settle_of(ref.call_id)
-            if settle is None:
-                await self._take_out(ref, "its agent died")
-            else:  # it died between the decision and telling the dialer
-                await self._dialer.release(ref, settle.data["status"])
+    async def recover(self, refs: list[DialerCall], rescued: frozenset[str]) -> None:
+        """Calls that were up when an earlier run died, then whoever else is on our lines. `rescued`: by the guard."""
+        self._taken.extend(rescued)
+        await asyncio.gather(*(self._recover(ref) for ref in refs))
         await self.look()
+
+    async def _recover(self, ref: DialerCall) -> None:
+        settle, owed = self._courier.settle_of(ref.call_id), self._courier.kinds_of(ref.call_id)
+        if settle is not None:  # it died between the decision and telling the dialer
+            await self._dialer.release(ref, settle.data["status"])
+        elif EntryKind.DNC in owed:  # whoever wants no more calls is not put through to anybody
+            await self._dialer.release(ref, self._status(OPTED_OUT))
+            self._owe(ref, self._status(OPTED_OUT))
+        else:
+            if EntryKind.LEAD in owed:  # a summary: it died in a transfer, which may have happened
+                self._unclear.append(ref.call_id)
+            await self._take_out(ref, "its agent died")
 
     async def refused(self, ref: DialerCall | None) -> None:
         """An INVITE was refused; `ref` is None where it does not say whose."""
         if ref is None:
             await self.look()
             return
-        for wait_s in REFUSED_S:
-            await asyncio.sleep(wait_s)
-            if await self._take_out(ref, "its INVITE could not be taken"):
-                return
+        self.seen(ref.call_id)
+        await asyncio.sleep(REFUSED_S)
+        await self._take_out(ref, "its INVITE could not be taken")
 
     async def look(self) -> None:
         """Ask the dialer who is on our lines. Twice, for a call whose INVITE is on its way to us is there as well."""
-        first = {ref.call_id for ref in await self._dialer.stranded(self._ours())}
+        self._again = True
+        if self._looking:
+            return
+        self._looking = True
+        try:
+            while self._again:
+                self._again = False
+                await self._look()
+        finally:
+            self._looking = False
+
+    async def _look(self) -> None:
+        first = {ref.call_id for ref in await self._suspects()}
         if not first:
             return
         await asyncio.sleep(STRANDED_S)
-        for ref in await self._dialer.stranded(self._ours()):
-            # One that we have settled is over; the dialer takes up to three seconds to see that.
-            known = ref.call_id in self._ours() or self._courier.settle_of(ref.call_id) is not None
-            if ref.call_id in first and not known:
+        for ref in await self._suspects():
+            if ref.call_id in first and self._is_stranded(ref):
                 await self._take_out(ref, "no leg of ours has it")
+
+    async def _suspects(self) -> list[DialerCall]:
+        ours = self._ours()
+        found = await self._dialer.stranded(ours) if ours is not None else []
+        return [ref for ref in found if self._is_stranded(ref)]
+
+    def _is_stranded(self, ref: DialerCall) -> bool:
+        """Not while one of our calls has no known id, for it could be that one; nor a call that we have settled, which is
+        over: the dialer takes up to three seconds to see that."""
+        ours = self._ours()
+        return ours is not None and ref.call_id not in ours and self._courier.settle_of(ref.call_id) is None
 
     async def voicemail(self, new: int) -> None:
         """The phone's mailbox has `new` messages, more than before."""
@@ -92,24 +122,29 @@ class Rescue:
         self._alarm("voicemail", f"{new} messages in the phone's voicemail box, their customers met nobody; {seen}")
         await self.look()
 
-    async def _take_out(self, ref: DialerCall, why: str) -> bool:
-        """To a human; where none is to be had, at least the dialer's log is made true. False: worth another try."""
+    async def _take_out(self, ref: DialerCall, why: str) -> None:
+        """To a human; where none is to be had, at least the dialer's log is made true."""
         if self._settings.shadow:
-            return True
-        done = await self._dialer.rescue(ref, self._status("transferred"))
-        match done.how:
-            case Control.DONE:
+            return
+        for wait_s in AGAIN_S:
+            done = await self._dialer.rescue(ref, self._status("transferred"))
+            if done.how is Control.DONE:
                 self._taken.append(ref.call_id)
                 self._alarm("rescued", f"{ref.call_id}: {why}; its customer was sent to a human")
-                owe_settle(self._courier, self._settings, ref, self._status("transferred"), transferred=True)
-                return True
-            case Control.GONE:
-                owe_settle(self._courier, self._settings, ref, self._status("technical"))
-                return True
-            case _:
-                self._alarm("stranded", f"{ref.call_id}: {why}; its customer could not be sent to a human: {done.detail}")
-                owe_settle(self._courier, self._settings, ref, self._status("technical"), after_s=LATER_S)
-                return False
+                self._owe(ref, self._status("transferred"), transferred=True)
+                return
+            if done.how is Control.GONE:
+                moved = ref.call_id in self._taken or ref.call_id in self._unclear
+                self._owe(ref, self._status("transferred" if moved else "technical"), transferred=moved)
+                return
+            if done.unclear:
+                self._unclear.append(ref.call_id)
+            await asyncio.sleep(wait_s)
+        self._alarm("stranded", f"{ref.call_id}: {why}; its customer could not be sent to a human: {done.detail}")
+        self._owe(ref, self._status("technical"))
+
+    def _owe(self, ref: DialerCall, status: str, *, transferred: bool = False) -> None:
+        owe_settle(self._courier, self._settings, ref, status, transferred=transferred)
 
     def _status(self, outcome: str) -> str:
         return self._settings.status_of(outcome) or ""

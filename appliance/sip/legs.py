@@ -12,7 +12,7 @@ from appliance.audio.formats import FRAME_S
 from appliance.calls.events import HungUp, Incoming, MediaStarted
 from appliance.sip.media import CallMedia, MediaClock, MediaPort, pcm_format
 from appliance.sip.refer import NO_CALL_CODE, PATIENCE_S, TIMEOUT_CODE, Referred
-from appliance.sip.translate import candidate_ids, party
+from appliance.sip.translate import caller, candidate_ids
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +102,9 @@ class Legs:
         """
         leg = self._keep(Leg(account, call, self._changed, pj_id))
         self.unanswered.add(call)
-        info = leg.getInfo()
-        caller = party(info.remoteUri)
-        ids = candidate_ids(whole_msg, self._id_headers)
-        self._post(Incoming(call, caller_name=caller.name, caller_number=caller.user, sip_call_id=info.callIdString, ids=ids))
+        who, ids = caller(whole_msg), candidate_ids(whole_msg, self._id_headers)
+        sip_call_id = leg.getInfo().callIdString
+        self._post(Incoming(call, caller_name=who.name, caller_number=who.user, sip_call_id=sip_call_id, ids=ids))
 
     def refuse(self, account: pj.Account, pj_id: int) -> None:
         """403, at once and inside pj's callback: nothing is kept of the call."""

@@ -40,6 +40,11 @@ def party(header: str) -> Party:
     return next(_parties(header), None) or Party(name="", user=_user(_bracketed(header)))
 
 
+def caller(whole_msg: str) -> Party:
+    """Whom the From header of a message names. pj's own text of it is empty where the header is long."""
+    return next((party(value) for name, value in _headers(whole_msg) if _COMPACT.get(name, name) == "from"), Party("", ""))
+
+
 def candidate_ids(whole_msg: str, id_headers: Sequence[str]) -> tuple[str, ...]:
     """The texts of an INVITE in which a dialer may have put its own id of the call, as `events.Incoming.ids` has them.
 

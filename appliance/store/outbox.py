@@ -168,6 +168,14 @@ class OutboxStore:
             row = self._db.execute(sql, (call_id, EntryKind.SETTLE.value)).fetchone()
         return _entry_of(row) if row is not None else None
 
+    def kinds_of(self, call_id: str) -> frozenset[EntryKind]:
+        """What was owed for the call in the last 30 days, delivered or not. Raises StoreError."""
+        call_id = _encodable(call_id)
+        kinds = {entry.kind for entry in self._open.values() if entry.call_id == call_id}
+        with _explaining(self._path):
+            rows = self._db.execute("SELECT DISTINCT kind FROM entries WHERE call_id = ?", (call_id,)).fetchall()
+        return frozenset(kinds | {EntryKind(row["kind"]) for row in rows})
+
     def counts(self, now: float) -> OutboxCounts:
         waiting = [entry.created_at for entry in self._open.values() if not entry.parked]
         return OutboxCounts(

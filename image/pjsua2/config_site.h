@@ -7,6 +7,7 @@
 #define PJMEDIA_CONF_THREADS         1    /* one clock thread: Python callbacks never run beside each other */
 #define PJSIP_MAX_TSX_COUNT          2047 /* hash tables want 2^n-1 */
 #define PJSIP_MAX_DIALOG_COUNT       1023
+#define PJSIP_MAX_PKT_LEN            24000 /* a longer message is dropped without a word, and its customer lands in voicemail */
 #define PJMEDIA_HAS_VIDEO            0
 #define PJMEDIA_TRANSPORT_SWITCH_REMOTE_ADDR 0 /* RTP goes where the SDP says, pinned-media.patch is the other half */
 #define PJ_LOG_MAX_LEVEL             3    /* libCreate writes its level 4 lines to standard output before a level can be set */

@@ -237,6 +237,7 @@ class Driver:
         self.transfer_s: float | None = 0.4
         self.nobody = False  # no human is logged in
         self.book_s: float | None = 0.1
+        self.lost: set[str] = set()  # times that nobody keeps
         self.refused: dict[str, str] = {}  # the hours that are permitted instead, by the time that was asked for
         # What the models remember
         self.playout = Playout()
@@ -571,5 +572,7 @@ class Driver:
     def _book(self, when: str) -> None:
         if when in self.refused:
             self.send(events.CallbackRefused(CALL, self.refused[when]))
+        elif when in self.lost:
+            self.send(events.CallbackLost(CALL))
         else:
             self.send(events.CallbackSet(CALL, f"on {when}"))

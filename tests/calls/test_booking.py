@@ -54,6 +54,14 @@ def test_a_time_is_booked_and_confirmed() -> None:
     assert not d.of(effects.Play)
 
 
+def test_a_time_that_nobody_keeps_is_not_promised() -> None:
+    d = asked(lost={"tomorrow at ten"})
+    d.says("tomorrow at ten")
+    d.finish()
+    assert d.transcript[-1] == LATER
+    assert d.outcome == "callback"
+
+
 def test_a_time_outside_the_hours_is_refused_with_them() -> None:
     d = asked(refused={"on sunday": HOURS})
     d.reply("on sunday").listen()

@@ -46,7 +46,8 @@ def with_calls(load: Load, calls: int) -> Load:
         (Load(5, 0, None, 0.95, 2), True, False, False),
         (Load(5, 0, None, 0.8, 2), False, False, False),
         (Load(5, 0, 450, 0.3, 2), False, False, False),
-        (Load(5, 0, 1600, 0.3, 2), True, True, False),
+        (Load(5, 0, 5000, 0.3, 2), True, False, False),
+        (Load(5, 0, 5000, 0.3, 0), False, False, False),
         (Load(5, 0.005, None, 0.3, 2), False, False, False),
         (Load(80, 0.06, None, 0.95, 0), False, True, False),
     ],
@@ -85,6 +86,54 @@ def test_one_bad_second_is_nothing() -> None:
 
 def test_slow_replies_are_given_the_time_to_leave_the_percentile() -> None:
     assert run(Governor(1, 10), 65, SLOW) == [(2, 9), (32, 8), (62, 7)]
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+def test_with_few_calls_up_fewer_lines_would_not_make_replies_sooner(calls: int) -> None:
+    assert run(Governor(1, 8), 300, Load(2.0, 0.0, 5000.0, 0.1, calls)) == []
+
+
+def test_a_very_slow_reply_takes_one_line_and_not_all_that_are_free() -> None:
+    assert run(Governor(1, 8), 30, Load(2.0, 0.0, 5000.0, 0.1, 4)) == [(2, 7)]
+
+
+def test_a_voice_that_is_as_slow_with_fewer_calls_costs_no_more_lines() -> None:
+    g = Governor(1, 8)
+    changes = []
+    for t in range(900):
+        lines = g.observe(Load(2.0, 0.0, 550.0, 0.3, g.lines), float(t))
+        changes += [lines] if lines is not None else []
+    assert changes == [7]
+
+
+def test_replies_that_come_sooner_with_fewer_calls_go_on_taking_lines() -> None:
+    """100 ms of reply per call, and the dialer always fills the lines."""
+    g = Governor(1, 8)
+    changes = []
+    for t in range(300):
+        lines = g.observe(Load(2.0, 0.0, 100.0 * g.lines, 0.3, g.lines), float(t))
+        changes += [(t, lines)] if lines is not None else []
+    assert changes == [(2, 7), (32, 6), (62, 5)]
+
+
+def test_slow_replies_wait_for_the_calls_that_are_too_many_to_end() -> None:
+    g = Governor(1, 8)
+    assert run(g, 120, Load(2.0, 0.0, 800.0, 0.3, 8)) == [(2, 7)]
+    assert run(g, 10, Load(2.0, 0.0, 700.0, 0.3, 7), start=120) == [(120, 6)]
+
+
+def test_after_a_step_for_the_machine_slow_replies_may_still_be_those_of_before() -> None:
+    g = Governor(1, 10)
+    assert run(g, 3, SICK) == [(2, 9)]
+    assert run(g, 60, SLOW, start=3) == [(32, 8), (62, 7)]
+
+
+@pytest.mark.parametrize("load", [SICK, BAD, SLOW])
+def test_from_the_least_the_way_up_is_open_at_once(load: Load) -> None:
+    g = Governor(1, 2)
+    run(g, 3, with_calls(load, 1))
+    assert g.lines == 1
+    assert run(g, 40, with_calls(WELL, 0), start=3) == [(33, 2)]
 
 
 def test_up_one_line_per_half_minute_of_health() -> None:

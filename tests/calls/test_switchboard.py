@@ -3,12 +3,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.calls import effects, events
 from appliance.calls.effects import AnyEffect, Prompt
 from appliance.calls.events import Engine
 from appliance.calls.states import State
-from appliance.calls.switchboard import Switchboard
+from appliance.calls.switchboard import LEAVING, Switchboard
 from appliance.calls.timers import MEDIA_S
 from tests.calls.driver import CAMPAIGN
 
@@ -78,6 +80,94 @@ def test_one_leg_more_than_lines_is_talked_to_and_the_next_is_told_that_all_are_
     board.end("a")
     assert board.ring("e")[0] == effects.Answer("e")
     assert plays(board.start("e")) == []
+
+
+def speak(board: Board, call: str, now: float = 2.0) -> None:
+    for frame in range(40):
+        board.handle(events.Heard(call, round(8000 * now) + 160 * frame, 0.99, -20.0, -70.0, "i was about to"), now)
+
+
+def gone_in_mid_sentence(board: Board, *calls: str) -> None:
+    """Their last words are still being understood."""
+    for call in calls:
+        speak(board, call)
+        board.end(call)
+        assert board.active[call] is State.LAST_WORDS
+
+
+def test_a_call_whose_caller_is_gone_takes_no_line() -> None:
+    board = Board(lines=2)
+    board.ring("a", "b")
+    board.start("a", "b")
+    gone_in_mid_sentence(board, "a", "b")
+    board.ring("c", "d")
+    assert plays(board.start("c", "d")) == []
+    assert board.over_capacity == 0
+    assert len(board.active) == 4
+
+
+def test_a_leg_that_is_ending_takes_no_line() -> None:
+    board = Board(lines=2)
+    board.ring("a", "b", "c")
+    board.handle_timer(MEDIA_S)
+    assert set(board.active.values()) == {State.RELEASING}
+    board.ring("d", now=MEDIA_S)
+    board.handle(events.Released("b", False), MEDIA_S)
+    assert board.active["b"] is State.HANGING_UP
+    board.ring("e", now=MEDIA_S)
+    assert plays(board.start("d", "e", now=MEDIA_S)) == []
+
+
+def test_what_is_ending_has_its_bound_too() -> None:
+    board = Board(lines=2)
+    board.ring("a", "b", "c")
+    board.start("a", "b", "c")
+    gone_in_mid_sentence(board, "a", "b", "c")
+    board.ring("d", "e", "f")
+    assert plays(board.start("d", "e", "f")) == [("f", Prompt.BUSY)]
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["ring", "ring", "start", "start", "speak", "leave", "end", "wait"]), st.integers(0, 3)),
+    max_size=40,
+)
+
+
+@given(STEPS, st.integers(0, 3))
+def test_whoever_comes_is_talked_to_where_there_is_room_and_nowhere_else(steps: list[tuple[str, int]], lines: int) -> None:
+    board = Board(lines=lines)
+    now, rung = 0.0, 0
+    taken: set[str] = set()  # those that were not told that all lines are busy
+    for what, which in steps:
+        call = str(max(0, rung - 1 - which))
+        now += 0.5
+        match what:
+            case "ring":
+                up, refused = board.active, board.over_capacity
+                board.ring(str(rung), now=now)
+                callers = sum(state not in LEAVING for state in up.values())
+                if board.over_capacity == refused:
+                    taken.add(str(rung))
+                else:
+                    assert callers > lines or len(up) > 2 * lines, "turned away though there was room"
+                rung += 1
+            case "start" if board.active.get(call) is State.RINGING:
+                board.start(call, now=now)
+            case "speak" if call in board.active and board.active[call] not in (State.RINGING, *LEAVING):
+                speak(board, call, now)
+            case "leave" if board.active.get(call) not in (None, State.RINGING, *LEAVING):
+                speak(board, call, now)
+                board.end(call, now=now)
+            case "end":
+                board.end(call, now=now)
+            case "wait":
+                now += 4.0
+                board.handle_timer(now)
+            case _:
+                pass
+        talked_to = {up: state for up, state in board.active.items() if up in taken}
+        assert len(talked_to) <= 2 * lines + 1
+        assert sum(state not in LEAVING for state in talked_to.values()) <= lines + 1
 
 
 def test_the_number_of_lines_may_change_while_calls_are_up() -> None:

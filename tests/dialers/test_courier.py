@@ -309,7 +309,7 @@ def test_what_can_never_succeed_is_parked_and_told_and_others_go_on(
             owe(courier, 1)
             owe(courier, 1)
             await until(lambda: len(site.got) == 2)
-            assert (courier.counts.open, courier.counts.parked) == (1, 1)
+            await until(lambda: (courier.counts.open, courier.counts.parked) == (1, 1))
             assert alarms == [("outbox_parked", "entry 1 (lead of call V1): no such lead")]
             courier.retry()
             await until(lambda: not courier.counts.open)

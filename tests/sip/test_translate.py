@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.sip.translate import MAX_COUNT, MAX_IDS, MAX_NAME, Party, candidate_ids, party, voice_messages
+from appliance.sip.translate import MAX_COUNT, MAX_IDS, MAX_NAME, Party, caller, candidate_ids, party, voice_messages
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,16 @@ def test_a_notify_without_a_body_says_nothing() -> None:
 @given(st.text(max_size=200))
 def test_any_notify_is_read_without_an_error(text: str) -> None:
     assert voice_messages(text) is None or "/" in text
+
+
+@pytest.mark.parametrize(
+    ("header", "who"),
+    [
+        ('From: "V1221347110000000010" <sip:4155550003@dialer>;tag=1', Party("V1221347110000000010", "4155550003")),
+        ("f: <sip:4155550003@dialer>;tag=1", Party("", "4155550003")),
+        (f'FROM : "{"x" * 10_000}" <sip:4155550003@dialer>', Party("x" * 128, "4155550003")),
+        ("To: <sip:8371@box>", Party("", "")),
+    ],
+)
+def test_the_caller_is_whom_the_from_header_names(header: str, who: Party) -> None:
+    assert caller(f"INVITE sip:8371@box SIP/2.0\r\nVia: SIP/2.0/UDP x\r\n{header}\r\n\r\nFrom: <sip:no@body>") == who

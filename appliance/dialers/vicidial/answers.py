@@ -30,13 +30,13 @@ _OFFSET_MOST_H = 14.0
 class Version(msgspec.Struct, frozen=True):
     """`build` is yymmdd-HHMM, so two compare as text; `utc_offset_h` is the dialer's zone now, None from old builds.
 
-    `epoch_s` is its clock, seconds since 1970, None where it does not say.
+    `epoch_s` is its clock, seconds since 1970.
     """
 
     version: str
     build: str
-    utc_offset_h: float | None = None
-    epoch_s: int | None = None
+    utc_offset_h: float | None
+    epoch_s: int
 
 
 class AgentStatus(msgspec.Struct, frozen=True):
@@ -83,8 +83,9 @@ def version(reply: Reply) -> Version | None:
     if not said.get("VERSION") or not _BUILD.fullmatch(said.get("BUILD", "")):
         return None
     epoch = said.get("EPOCH", "")
-    epoch_s = int(epoch) if re.fullmatch(r"[0-9]{9,11}", epoch) else None
-    return Version(said["VERSION"][:40], said["BUILD"], offset_h(said.get("TZNOW", "")), epoch_s)
+    if not re.fullmatch(r"[0-9]{9,11}", epoch):
+        return None  # cut off: its zone would be missing as well
+    return Version(said["VERSION"][:40], said["BUILD"], offset_h(said.get("TZNOW", "")), int(epoch))
 
 
 def offset_h(text: str) -> float | None:

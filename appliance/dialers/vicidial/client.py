@@ -142,12 +142,15 @@ class Client:
         asked = {"value": call_id, "agent_user": self._settings.agent_user, "stage": stage.value, "status": status.name}
         if stage is Stage.IN_GROUP:
             asked["ingroup_choices"] = in_group
-        reply = await self._wire.write(Function.RA_CALL_CONTROL, asked)
-        if reply.line(Word.ERROR, "no active call found"):
-            return Told.GONE
-        if reply.line(Word.SUCCESS, "hungup" if stage is Stage.HANGUP else "transfer"):
-            return Told.DONE
-        raise _unexpected(Function.RA_CALL_CONTROL, reply)
+
+        def understand(reply: Reply) -> Told:
+            if reply.line(Word.ERROR, "no active call found"):
+                return Told.GONE
+            if reply.line(Word.SUCCESS, "hungup" if stage is Stage.HANGUP else "transfer"):
+                return Told.DONE
+            raise _unexpected(Function.RA_CALL_CONTROL, reply)
+
+        return await self._wire.write(Function.RA_CALL_CONTROL, asked, understand)
 
     async def update_lead(
         self, lead_id: int, *, status: Status | None = None, change: LeadChange | None = None, callback: Callback | None = None
@@ -170,39 +173,68 @@ class Client:
         if change.custom:
             # Last: a custom field is only seen behind another parameter.
             asked |= {"custom_fields": "Y", **change.custom}
-        reply = await self._wire.write(Function.UPDATE_LEAD, asked)
-        return _lead_updated(reply, status is not None or bool(change.listed), bool(change.custom), callback is not None)
+
+        def understand(reply: Reply) -> Told:
+            return _lead_updated(reply, status is not None or bool(change.listed), bool(change.custom), callback is not None)
+
+        return await self._wire.write(Function.UPDATE_LEAD, asked, understand)
+
+    async def remove_callbacks(self, lead_id: int) -> Told:
+        """All of the lead's. DONE also where it had none; GONE: no such lead."""
+
+        def understand(reply: Reply) -> Told:
+            if reply.line(Word.ERROR, "NO MATCHES FOUND"):
+                return Told.GONE
+            if reply.line(Word.NOTICE, "CALLBACK DELETED"):
+                return Told.DONE
+            raise _unexpected(Function.UPDATE_LEAD, reply)
+
+        asked = {"search_method": "LEAD_ID", "lead_id": str(lead_id), "callback": "REMOVE"}
+        return await self._wire.write(Function.UPDATE_LEAD, asked, understand)
 
     async def update_log_entry(self, group: str, call_id: str, status: Status) -> Told:
         """Correct the status in a call's log. `group` is its campaign, or the in-group of an inbound call."""
-        reply = await self._wire.write(Function.UPDATE_LOG_ENTRY, {"group": group, "call_id": call_id, "status": status.name})
-        if reply.line(Word.ERROR, "NO RECORDS UPDATED"):
-            return Told.ALREADY
-        if reply.line(Word.ERROR, "NO RECORDS FOUND", "GROUP NOT FOUND"):
-            return Told.GONE
-        if reply.line(Word.SUCCESS, "UPDATED"):
-            return Told.DONE
-        raise _unexpected(Function.UPDATE_LOG_ENTRY, reply)
+
+        def understand(reply: Reply) -> Told:
+            if reply.line(Word.ERROR, "NO RECORDS UPDATED"):
+                return Told.ALREADY
+            if reply.line(Word.ERROR, "NO RECORDS FOUND", "GROUP NOT FOUND"):
+                return Told.GONE
+            if reply.line(Word.SUCCESS, "UPDATED"):
+                return Told.DONE
+            raise _unexpected(Function.UPDATE_LOG_ENTRY, reply)
+
+        return await self._wire.write(
+            Function.UPDATE_LOG_ENTRY, {"group": group, "call_id": call_id, "status": status.name}, understand
+        )
 
     async def has_group(self, group: str) -> bool:
         """Is there a campaign or in-group of this id? Asked with the log entry of a call that cannot be; writes nothing."""
-        reply = await self._wire.write(
-            Function.UPDATE_LOG_ENTRY, {"group": group, "call_id": IMPOSSIBLE_CALL, "status": IMPOSSIBLE_STATUS.name}
+
+        def understand(reply: Reply) -> bool:
+            if reply.line(Word.ERROR, "GROUP NOT FOUND"):
+                return False
+            if reply.line(Word.ERROR, "NO RECORDS FOUND"):
+                return True
+            raise _unexpected(Function.UPDATE_LOG_ENTRY, reply)
+
+        return await self._wire.write(
+            Function.UPDATE_LOG_ENTRY,
+            {"group": group, "call_id": IMPOSSIBLE_CALL, "status": IMPOSSIBLE_STATUS.name},
+            understand,
         )
-        if reply.line(Word.ERROR, "GROUP NOT FOUND"):
-            return False
-        if reply.line(Word.ERROR, "NO RECORDS FOUND"):
-            return True
-        raise _unexpected(Function.UPDATE_LOG_ENTRY, reply)
 
     async def add_dnc_phone(self, phone: str, scope: str) -> Told:
         """DONE or ALREADY. VICIdial takes a `scope` that does not exist for good: it must be checked elsewhere."""
-        reply = await self._wire.write(Function.ADD_DNC_PHONE, {"phone_number": phone, "campaign_id": scope})
-        if reply.line(Word.ERROR, "ALREADY EXISTS"):
-            return Told.ALREADY
-        if reply.line(Word.SUCCESS, "ADDED"):
-            return Told.DONE
-        raise _unexpected(Function.ADD_DNC_PHONE, reply)
+
+        def understand(reply: Reply) -> Told:
+            if reply.line(Word.ERROR, "ALREADY EXISTS"):
+                return Told.ALREADY
+            if reply.line(Word.SUCCESS, "ADDED"):
+                return Told.DONE
+            raise _unexpected(Function.ADD_DNC_PHONE, reply)
+
+        return await self._wire.write(Function.ADD_DNC_PHONE, {"phone_number": phone, "campaign_id": scope}, understand)
 
     async def update_remote_agent(self, *, active: bool | None = None, lines: int | None = None) -> Told:
         """Pause or resume our lines (None: as it is), set their number (at least 1)."""
@@ -211,14 +243,17 @@ class Client:
             asked["status"] = "ACTIVE" if active else "INACTIVE"
         if lines is not None:
             asked["number_of_lines"] = str(lines)
-        reply = await self._wire.write(Function.UPDATE_REMOTE_AGENT, asked)
-        if reply.line(Word.SUCCESS, "UPDATED"):
-            return Told.DONE
-        if reply.line(Word.NOTICE, "ALREADY") or reply.line(Word.ERROR, "NO UPDATES DEFINED"):
-            return Told.ALREADY
-        if reply.line(Word.ERROR, "DOES NOT EXIST"):
-            return Told.GONE
-        raise _unexpected(Function.UPDATE_REMOTE_AGENT, reply)
+
+        def understand(reply: Reply) -> Told:
+            if reply.line(Word.SUCCESS, "UPDATED"):
+                return Told.DONE
+            if reply.line(Word.NOTICE, "ALREADY") or reply.line(Word.ERROR, "NO UPDATES DEFINED"):
+                return Told.ALREADY
+            if reply.line(Word.ERROR, "DOES NOT EXIST"):
+                return Told.GONE
+            raise _unexpected(Function.UPDATE_REMOTE_AGENT, reply)
+
+        return await self._wire.write(Function.UPDATE_REMOTE_AGENT, asked, understand)
 
 
 def _lead_updated(reply: Reply, listed: bool, custom: bool, callback: bool) -> Told:

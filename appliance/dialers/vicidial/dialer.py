@@ -10,7 +10,18 @@ from collections.abc import Callable
 
 from appliance.calls.events import Incoming
 from appliance.config.settings import DISPOSITIONS, Vicidial
-from appliance.dialers.protocol import ALREADY_SO, Control, Controlled, Delivered, DialerCall, Entry, Health, Lead
+from appliance.dialers.protocol import (
+    ALREADY_SO,
+    Control,
+    Controlled,
+    Delivered,
+    Delivery,
+    DialerCall,
+    Entry,
+    EntryKind,
+    Health,
+    Lead,
+)
 from appliance.dialers.vicidial.answers import Agent, offset_h
 from appliance.dialers.vicidial.client import Client, Stage, Told
 from appliance.dialers.vicidial.correlation import dialer_call
@@ -31,7 +42,8 @@ _NO_DIGIT = re.compile(r"[^0-9]")
 class VicidialDialer:
     """`lines` is the most calls at once, one line of the remote agent each. `shadow`: nothing is ever written.
 
-    `statuses` are those that the box gives, so that it may correct its own. `clock` counts seconds and never goes back.
+    `statuses` are those that the box gives, so that it may correct its own. `clock` counts seconds and never goes back,
+    `wall` gives seconds since 1970.
     """
 
     def __init__(
@@ -42,10 +54,12 @@ class VicidialDialer:
         shadow: bool = False,
         statuses: frozenset[str] = frozenset(DISPOSITIONS.values()),
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._statuses = statuses
         self._clock = clock
+        self._wall = wall
         self._users = line_users(settings.agent_user, lines)
         self._version_at: float | None = None
         self._patience_s = 1.5 * settings.timeout_s  # a request that fails at once can be tried again, a slow one cannot
@@ -145,31 +159,59 @@ class VicidialDialer:
 
     async def _control(self, call: DialerCall, stage: Stage, status: str, to: str = "") -> Controlled:
         try:
-            told = await self._controlled(call, stage, Status(status), to)
-        except VicidialError as error:
-            return Controlled(Control.LEG, error.message) if error.trouble is Trouble.READ_ONLY else _failed(error)
+            written = Status(status)
         except ValueError as error:
             return Controlled(Control.FAILED, str(error))
-        return Controlled(Control.GONE if told is Told.GONE else Control.DONE)
-
-    async def _controlled(self, call: DialerCall, stage: Stage, status: Status, to: str) -> Told:
-        """Where it is not clear what came of it, once more: for a call that it has let go, the dialer does nothing."""
         began = self._clock()
         try:
-            return await self.client.control(call.call_id, stage, status, to)
+            told = await self.client.control(call.call_id, stage, written, to)
         except VicidialError as error:
-            slow = self._clock() - began > self._settings.timeout_s / 2
+            if error.trouble is Trouble.READ_ONLY:
+                return Controlled(Control.LEG, error.message)
+            if error.trouble is not Trouble.UNCLEAR:
+                return _failed(error)
             # An end can be repaired in the log later; whether the caller has left for an in-group must be known now.
-            if error.trouble is not Trouble.UNCLEAR or (slow and stage is Stage.HANGUP):
-                raise
-            again = await self.client.control(call.call_id, stage, status, to)
-            # Gone since the first try: then that was it, or the customer hung up. The leg ends either way.
-            return Told.DONE if again is Told.GONE else again
+            if stage is Stage.HANGUP and self._clock() - began > self._settings.timeout_s / 2:
+                return _unclear(error.message)
+            return await self._control_again(call, stage, written, to)
+        return Controlled(Control.GONE if told is Told.GONE else Control.DONE)
+
+    async def _control_again(self, call: DialerCall, stage: Stage, status: Status, to: str) -> Controlled:
+        """The first try may have been taken: for a call that it has let go, the dialer does nothing a second time."""
+        try:
+            if await self.client.control(call.call_id, stage, status, to) is not Told.GONE:
+                return Controlled(Control.DONE)
+            if stage is Stage.HANGUP:
+                return Controlled(Control.DONE)  # by us or by the customer: it is over either way
+            async with asyncio.timeout(self._patience_s):
+                moved = await self._was_moved(call, status)
+        except VicidialError as error:
+            return _unclear(error.message)
+        except TimeoutError:
+            return _unclear("the dialer does not say in time where the call is")
+        return Controlled(Control.DONE if moved else Control.GONE)
+
+    async def _was_moved(self, call: DialerCall, status: Status) -> bool:
+        """Whether a call that is no longer active was moved by us, or its customer hung up.
+
+        A move writes its status to the log, with our first line as the user, and takes the call off its line in the same
+        moment. XFER alone is no proof: the dialer writes that to every call of 10 s, with the call's own line as the user. But
+        a line whose customer has hung up keeps the call for a second or more (seen running: 1.0 to 2.6 s).
+        """
+        logged = await self.client.call_info(call.call_id)
+        if logged is None or (logged.status, logged.user) != (status.name, self._settings.agent_user):
+            return False
+        return all(row.call_id != call.call_id for row in await self.client.logged_in_agents())
 
     # Paper -----------------------------------------------------------------------------------------------------------
 
     async def deliver(self, entry: Entry) -> Delivered:
-        return await deliver(self.client, entry, self._statuses)
+        delivered = await deliver(self.client, entry, self._statuses, self._wall())
+        if entry.kind is EntryKind.SETTLE and self.health.reachable is False and delivered.what is not Delivery.LATER:
+            # The agent API is else asked at the end of a call alone, and would be told as down till then.
+            with contextlib.suppress(VicidialError):
+                await self.client.version(Api.AGENT)
+        return delivered
 
     # Capacity --------------------------------------------------------------------------------------------------------
 
@@ -222,6 +264,10 @@ def _same_number(number: str, lead_phone: str) -> bool:
 
 def _failed(error: VicidialError) -> Controlled:
     return Controlled(Control.FAILED, error.message)
+
+
+def _unclear(why: str) -> Controlled:
+    return Controlled(Control.FAILED, f"unclear: {why}", unclear=True)
 
 
 def _by_hand(user: str, lines: int, build: str) -> str:

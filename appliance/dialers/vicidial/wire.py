@@ -82,6 +82,9 @@ class Trouble(enum.Enum):
     READ_ONLY = "read only"  # shadow mode: not sent
 
 
+ANSWERED = (Trouble.LOCKED, Trouble.FORBIDDEN, Trouble.TOO_OLD, Trouble.REFUSED)
+
+
 class VicidialError(SidetoneError):
     """A request to the dialer came to nothing. The message has no secrets."""
 
@@ -174,20 +177,36 @@ class Wire:
         """Tried again where nothing that `understand` can read came, for at most about twice `timeout_s` in all."""
 
         async def once() -> T:
-            return understand(await self._ask(function, asked))
+            return await self._understood(function, asked, understand)
 
-        return await tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(READ_TRIES) | tenacity.stop_after_delay(self._settings.timeout_s),
-            wait=tenacity.wait_random_exponential(multiplier=0.1, max=1.0),
-            retry=tenacity.retry_if_exception(_may_pass),
-            reraise=True,
-        )(once)
+        try:
+            return await tenacity.AsyncRetrying(
+                stop=tenacity.stop_after_attempt(READ_TRIES) | tenacity.stop_after_delay(self._settings.timeout_s),
+                wait=tenacity.wait_random_exponential(multiplier=0.1, max=1.0),
+                retry=tenacity.retry_if_exception(_may_pass),
+                reraise=True,
+            )(once)
+        except VicidialError as error:
+            if error.trouble is Trouble.UNCLEAR and function.api not in self._troubles:
+                raise self._lost(function, Trouble.UNCLEAR, error.message.removeprefix(f"{function.called}: ")) from None
+            raise
 
-    async def write(self, function: Function, asked: Mapping[str, str]) -> Reply:
+    async def write(self, function: Function, asked: Mapping[str, str], understand: Callable[[Reply], T]) -> T:
         """Once: whether it has happened is for the caller to look up."""
         if self._read_only:
             raise VicidialError(Trouble.READ_ONLY, f"{function.called}: not sent in shadow mode")
-        return await self._ask(function, asked)
+        return await self._understood(function, asked, understand)
+
+    async def _understood(self, function: Function, asked: Mapping[str, str], understand: Callable[[Reply], T]) -> T:
+        """An API serves when what it says can be understood: half an answer is none, and a refusal is one."""
+        try:
+            found = understand(await self._ask(function, asked))
+        except VicidialError as error:
+            if error.trouble in ANSWERED:
+                self._back(function.api)
+            raise
+        self._back(function.api)
+        return found
 
     async def _ask(self, function: Function, asked: Mapping[str, str]) -> Reply:
         try:
@@ -232,7 +251,6 @@ class Wire:
         reply = parse(text, function.called, self._secrets)
         if reply.shape is Shape.PAGE:
             raise self._lost(function, Trouble.UNCLEAR, reply.told)
-        self._back(function.api)
         if reply.shape is Shape.EMPTY:
             raise VicidialError(Trouble.UNCLEAR, f"{function.called}: {reply.told}")
         return reply

@@ -8,14 +8,16 @@ import logging
 import pytest
 from pydantic import SecretStr
 
-from appliance.dialers.protocol import Control, DialerCall
+from appliance.dialers.protocol import Control, Delivery, DialerCall, EntryKind
 from appliance.dialers.vicidial.dialer import VicidialDialer
+from appliance.dialers.vicidial.wire import VicidialError
 from tests.dialers.vicidial import test_contract_admin as admin
 from tests.dialers.vicidial import test_contract_agent as agent
 from tests.dialers.vicidial.conftest import Settings
 from tests.dialers.vicidial.contract import dashed, matches
+from tests.dialers.vicidial.test_delivery import owed, settle
 from tests.dialers.vicidial.test_dialer import ask, ringing
-from tests.fakes.vicidial import Dialect, Double, password_of
+from tests.fakes.vicidial import Dialect, Double, FaultKind, password_of
 
 AGENT_SAYS = """\
 ERROR: Invalid Source - x
@@ -260,3 +262,51 @@ def test_the_call_of_a_transferred_lead_is_no_longer_ours(site: Double, settings
         assert site.log(call.call_id)["status"] == "XFER"
 
     ask(settings, work)
+
+
+# Whether it serves ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [FaultKind.EMPTY, FaultKind.TRUNCATED, FaultKind.HTML, FaultKind.STATUS_500])
+def test_an_api_that_says_nothing_sensible_is_told_as_down_until_it_does(
+    site: Double, settings: Settings, kind: FaultKind
+) -> None:
+    async def work(dialer: VicidialDialer) -> list[bool | None]:
+        site.fault(kind)
+        await dialer.stranded(frozenset())
+        seen = [dialer.health.reachable]
+        with pytest.raises(VicidialError):
+            await dialer.client.update_remote_agent(lines=1)
+        seen.append(dialer.health.reachable)
+        site.clear_faults()
+        await dialer.stranded(frozenset())
+        return [*seen, dialer.health.reachable]
+
+    assert ask(settings, work) == [False, False, True]
+
+
+def test_an_empty_answer_to_what_the_list_has_not_is_no_outage(site: Double, settings: Settings) -> None:
+    call = ringing(site)
+
+    async def work(dialer: VicidialDialer) -> tuple[Delivery, bool | None]:
+        await dialer.stranded(frozenset())
+        done = await dialer.deliver(owed(EntryKind.LEAD, call, **{"custom:nosuchfield": "x"}))
+        return done.what, dialer.health.reachable
+
+    assert ask(settings, work) == (Delivery.LATER, True)
+
+
+def test_the_agent_api_is_known_to_serve_again_before_the_next_call_s_end(site: Double, settings: Settings) -> None:
+    call = ringing(site)
+
+    async def work(dialer: VicidialDialer) -> list[bool | None]:
+        site.fault(FaultKind.CUT_BEFORE, "ra_call_control")
+        assert (await dialer.release(call, "NI")).how is Control.FAILED
+        seen = [dialer.health.reachable]
+        site.clear_faults()
+        site.customer_hung_up(call.call_id)
+        site.step(3)
+        assert (await dialer.deliver(settle(call, "NI"))).what is Delivery.DONE
+        return [*seen, dialer.health.reachable]
+
+    assert ask(settings, work) == [False, True]

@@ -74,7 +74,7 @@ async def booked_twice(scene: Scene) -> Told:
 
 async def booked_and_removed(scene: Scene) -> Reply:
     await book(scene)
-    return await scene.wire.write(Function.UPDATE_LEAD, {"lead_id": str(scene.lead), "callback": "REMOVE"})
+    return await scene.wire.write(Function.UPDATE_LEAD, {"lead_id": str(scene.lead), "callback": "REMOVE"}, lambda reply: reply)
 
 
 async def booked_and_read(scene: Scene) -> list[CallbackInfo]:

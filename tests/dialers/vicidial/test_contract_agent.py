@@ -37,7 +37,7 @@ def to_group(scene: Scene, group: str = "SALESLINE") -> Awaitable[Told]:
 def raw(scene: Scene, **params: str) -> Awaitable[Reply]:
     """ra_call_control of this call, in ways that the client never asks for."""
     whole = {"value": scene.call, "agent_user": "9001", "stage": "HANGUP", "status": "NI"} | params
-    return scene.wire.write(Function.RA_CALL_CONTROL, whole)
+    return scene.wire.write(Function.RA_CALL_CONTROL, whole, lambda reply: reply)
 
 
 def is_version(came: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from appliance.dialers.protocol import Delivered, Delivery, DialerCall, Entry, EntryKind
 from appliance.dialers.vicidial.dialer import VicidialDialer
 from tests.dialers.vicidial.conftest import Settings
-from tests.dialers.vicidial.scripted import run
+from tests.dialers.vicidial.scripted import Scripted, run
 from tests.dialers.vicidial.test_dialer import ask, ringing
 from tests.fakes.vicidial import Double, FaultKind
 
@@ -17,7 +18,7 @@ AT = "2026-11-25 16:00:00"
 
 
 def owed(kind: EntryKind, call: DialerCall, **data: str) -> Entry:
-    return Entry(1, kind, call.call_id, call.lead_id, data, created_at=0.0)
+    return Entry(1, kind, call.call_id, call.lead_id, data, created_at=time.time())
 
 
 def settle(call: DialerCall, status: str) -> Entry:
@@ -136,6 +137,67 @@ def test_an_opt_out_is_never_taken_back_and_goes_over_what_the_box_had_set(site:
     assert site.lead(call.lead_id)["status"] == "DNC"
 
 
+@pytest.mark.parametrize("has", ["AB", "B", "AA", "ADC", "ADCT", "N", "NA", "DROP", "PDROP", "QUEUE", "XFER", "NI", "SALE", ""])
+@pytest.mark.parametrize("logged", ["DROP", "XFER", "DNC", "SALE"])
+def test_an_opt_out_reaches_the_lead_whatever_it_has(site: Double, settings: Settings, has: str, logged: str) -> None:
+    call = hung_up(site)
+    site.rows("update vicidial_list set status = ? where lead_id = ?", has, call.lead_id)
+    site.rows("update vicidial_log set status = ? where lead_id = ?", logged, call.lead_id)
+    entry = settle(call, "DNC")
+    assert delivered(settings, entry, again(entry)) == [Delivery.DONE, Delivery.ALREADY]
+    # A human's word on the call itself stays.
+    assert statuses(site, call) == ("SALE" if logged == "SALE" else "DNC", "DNC")
+
+
+@pytest.mark.parametrize("has", ["DNC", "DNCL", "DNCC", "DNCCAR"])
+def test_what_is_an_opt_out_already_stays_as_it_is(site: Double, settings: Settings, has: str) -> None:
+    call = hung_up(site)
+    site.rows("update vicidial_list set status = ? where lead_id = ?", has, call.lead_id)
+    assert delivered(settings, settle(call, "DNC"), settle(call, "NI")) == [Delivery.DONE, Delivery.SUPERSEDED]
+    assert site.lead(call.lead_id)["status"] == has
+
+
+def test_an_opt_out_of_a_call_that_has_no_log_reaches_the_lead(site: Double, settings: Settings) -> None:
+    lead_id = site.next_lead()
+    assert lead_id is not None
+    entry = settle(DialerCall(f"V122134711{lead_id:010}", lead_id), "DNC")
+    assert delivered(settings, entry, again(entry, 2)) == [Delivery.LATER, Delivery.PARKED]
+    assert site.lead(lead_id)["status"] == "DNC"
+    assert delivered(settings, settle(DialerCall("V1221347110000999999", 999_999), "DNC")) == [Delivery.PARKED]
+
+
+@pytest.mark.parametrize("has", ["AB", "B", "AA", "ADC", "ADCT", "N", "NA", "NEW", "PDROP", "QUEUE", "INCALL", "PU", "XFER"])
+def test_the_status_of_a_newer_call_stays(site: Double, settings: Settings, has: str) -> None:
+    call = hung_up(site)
+    assert statuses(site, call) == ("DROP", "DROP")
+    site.rows("update vicidial_list set status = ? where lead_id = ?", has, call.lead_id)
+    assert delivered(settings, settle(call, "NI")) == [Delivery.SUPERSEDED]
+    assert statuses(site, call) == ("NI", has)
+
+
+def test_a_lead_that_is_in_a_newer_call_keeps_that_calls_status(site: Double, settings: Settings) -> None:
+    first = hung_up(site)
+    site.step(60)
+    again_called = site.call_answered(first.lead_id, "SIP/carrier-again")
+    assert again_called is not None
+    site.step(15)
+    assert site.lead(first.lead_id)["status"] == "XFER"
+    assert delivered(settings, settle(first, "NI")) == [Delivery.SUPERSEDED]
+    assert site.lead(first.lead_id)["status"] == "XFER"
+    site.customer_hung_up(again_called)
+    site.step(1.2)
+    assert delivered(settings, settle(DialerCall(again_called, first.lead_id), "AIQUAL")) == [Delivery.DONE]
+    assert site.lead(first.lead_id)["status"] == "AIQUAL"
+
+
+def test_a_call_that_is_not_over_in_its_log_yet(site: Double, settings: Settings) -> None:
+    call = ringing(site)
+    assert statuses(site, call) == ("QUEUE", "PU")
+    assert delivered(settings, settle(call, "NI")) == [Delivery.DONE]
+    assert statuses(site, call) == ("NI", "NI")
+    site.customer_hung_up(call.call_id)
+
+
 def test_a_transferred_lead_is_somebody_elses(site: Double, settings: Settings) -> None:
     call = ringing(site)
     ask(settings, lambda dialer: dialer.transfer(call, "SALESLINE", "XFER"))
@@ -241,6 +303,59 @@ def test_a_lead_that_is_not_there_a_field_that_may_not_be_and_nothing_at_all(sit
     assert delivered(settings, owed(EntryKind.LEAD, nobody, comments=" ")) == [Delivery.ALREADY]
 
 
+def after_an_outage(entry: Entry, way: str) -> Entry:
+    if way == "tried":
+        return again(entry)
+    return again(entry, 0, created_at=time.time() - 61.0)
+
+
+LATE = pytest.mark.parametrize("way", ["tried", "old"])
+
+
+@LATE
+@pytest.mark.parametrize("was", ["", "imported", ' imp"orted\n'])
+def test_late_comments_go_where_the_lead_has_what_it_had(site: Double, settings: Settings, way: str, was: str) -> None:
+    call = hung_up(site)
+    site.rows("update vicidial_list set comments = ? where lead_id = ?", was.replace("\n", ""), call.lead_id)
+    entry = after_an_outage(owed(EntryKind.LEAD, call, comments="ours", was=was), way)
+    assert delivered(settings, entry, entry) == [Delivery.DONE, Delivery.ALREADY]
+    assert site.lead(call.lead_id)["comments"] == "ours"
+
+
+@LATE
+@pytest.mark.parametrize("data", [{}, {"was": ""}, {"was": "imported"}])
+def test_late_comments_leave_what_a_human_has_written_since(
+    site: Double, settings: Settings, way: str, data: dict[str, str]
+) -> None:
+    call = hung_up(site)
+    site.rows("update vicidial_list set comments = 'call him on Monday' where lead_id = ?", call.lead_id)
+    entry = after_an_outage(owed(EntryKind.LEAD, call, comments="ours", **data), way)
+    assert delivered(settings, entry) == [Delivery.SUPERSEDED]
+    assert site.lead(call.lead_id)["comments"] == "call him on Monday"
+    assert site.ledger.writes == []
+
+
+@LATE
+def test_what_else_a_late_entry_has_is_written_beside_a_humans_comments(site: Double, settings: Settings, way: str) -> None:
+    call = hung_up(site)
+    site.rows("update vicidial_list set comments = 'call him on Monday' where lead_id = ?", call.lead_id)
+    entry = after_an_outage(owed(EntryKind.LEAD, call, **{"comments": "ours", "custom:step": "price"}), way)
+    assert delivered(settings, entry) == [Delivery.SUPERSEDED]
+    assert site.lead(call.lead_id)["comments"] == "call him on Monday"
+    assert site.custom(call.lead_id)["step"] == "price"
+    site.fault(FaultKind.STATUS_500, "update_lead", times=1)
+    other = after_an_outage(owed(EntryKind.LEAD, call, **{"comments": "ours", "custom:step": "age"}), way)
+    assert delivered(settings, other) == [Delivery.LATER]
+
+
+def test_comments_in_time_are_written_at_once_and_what_was_never_is(site: Double, settings: Settings) -> None:
+    call = hung_up(site)
+    site.rows("update vicidial_list set comments = 'imported' where lead_id = ?", call.lead_id)
+    assert delivered(settings, owed(EntryKind.LEAD, call, comments="ours", was="imported")) == [Delivery.DONE]
+    assert [seen.function for seen in site.ledger.requests] == ["update_lead"]
+    assert not [name for seen in site.ledger.requests for name in seen.params if name == "was"]
+
+
 # Opt-outs -------------------------------------------------------------------------------------------------------------
 
 
@@ -252,9 +367,46 @@ def test_an_opt_out(site: Double, settings: Settings) -> None:
     assert delivered(settings, owed(EntryKind.DNC, call, phone="4155550001", scope="TESTCAMP")) == [Delivery.DONE]
 
 
+@pytest.mark.parametrize("phone", ["", "anonymous", "14155550001", "4155559999"])
+def test_it_is_the_leads_number_that_is_never_dialled_again(site: Double, settings: Settings, phone: str) -> None:
+    call = hung_up(site)
+    assert site.lead(call.lead_id)["phone_number"] == "4155550001"
+    assert delivered(settings, owed(EntryKind.DNC, call, phone=phone, scope="SYSTEM_INTERNAL")) == [Delivery.DONE]
+    assert site.dnc() == {"4155550001"}
+
+
+def test_the_callers_own_number_where_there_is_no_lead_or_it_has_none(site: Double, settings: Settings) -> None:
+    call = hung_up(site)
+    site.rows("update vicidial_list set phone_number = '' where lead_id = ?", call.lead_id)
+    entries = [
+        owed(EntryKind.DNC, ref, phone=phone, scope="SYSTEM_INTERNAL")
+        for ref, phone in (
+            (call, "4155559991"),
+            (DialerCall("", 0), "4155559992"),
+            (DialerCall("V1221347110000999999", 999_999), "4155559993"),
+        )
+    ]
+    assert delivered(settings, *entries) == [Delivery.DONE] * 3
+    assert site.dnc() == {"4155559991", "4155559992", "4155559993"}
+
+
+def test_an_opt_out_waits_for_a_lead_that_cannot_be_asked_for_now(site: Double, settings: Settings) -> None:
+    site.fault(FaultKind.STATUS_500, "lead_all_info")
+    entry = owed(EntryKind.DNC, hung_up(site), phone="14155550001", scope="SYSTEM_INTERNAL")
+    assert delivered(settings, entry) == [Delivery.LATER]
+    assert site.dnc() == set()
+
+
+def test_an_opt_out_does_not_wait_for_a_permission_to_read_leads(site: Double, settings: Settings) -> None:
+    site.set_user("apiuser", api_allowed_functions="add_dnc_phone")
+    entry = owed(EntryKind.DNC, hung_up(site), phone="14155550001", scope="SYSTEM_INTERNAL")
+    assert delivered(settings, entry) == [Delivery.DONE]
+    assert site.dnc() == {"14155550001"}
+
+
 @pytest.mark.parametrize("phone", ["", "123", "anonymous"])
 def test_an_opt_out_without_a_number(site: Double, settings: Settings, phone: str) -> None:
-    entry = owed(EntryKind.DNC, hung_up(site), phone=phone, scope="SYSTEM_INTERNAL")
+    entry = owed(EntryKind.DNC, DialerCall("", 0), phone=phone, scope="SYSTEM_INTERNAL")
     assert delivered(settings, entry) == [Delivery.PARKED]
 
 
@@ -328,6 +480,60 @@ def test_a_campaign_that_the_dialer_has_not(site: Double, settings: Settings) ->
     entry = callback(call, campaign="NOCAMP")
     assert delivered(settings, entry) == [Delivery.PARKED]
     assert site.callbacks(call.lead_id) == []
+
+
+def no_callback(call: DialerCall) -> Entry:
+    return owed(EntryKind.CALLBACK, call, remove="1")
+
+
+def test_a_booked_callback_goes_with_an_opt_out(site: Double, settings: Settings) -> None:
+    call = hung_up(site)
+    what = delivered(settings, callback(call), no_callback(call), settle(call, "DNC"), again(no_callback(call)))
+    assert what == [Delivery.DONE, Delivery.DONE, Delivery.DONE, Delivery.ALREADY]
+    assert site.callbacks(call.lead_id) == []
+    assert site.lead(call.lead_id)["status"] == "DNC"
+
+
+def test_no_callback_is_removed_where_there_is_none(site: Double, settings: Settings) -> None:
+    call = hung_up(site)
+    assert delivered(settings, callback(call)) == [Delivery.DONE]
+    site.rows("update vicidial_callbacks set status = 'INACTIVE' where lead_id = ?", call.lead_id)
+    nobody = DialerCall("V1221347110000999999", 999_999)
+    assert delivered(settings, no_callback(call), no_callback(nobody)) == [Delivery.ALREADY] * 2
+    assert len(site.ledger.of("update_lead")) == 1
+
+
+@pytest.mark.parametrize("fault", [FaultKind.CUT_AFTER, FaultKind.CUT_BEFORE, FaultKind.TRUNCATED, FaultKind.EMPTY])
+def test_a_removal_whose_answer_is_lost_is_looked_up(site: Double, settings: Settings, fault: FaultKind) -> None:
+    call = hung_up(site)
+    assert delivered(settings, callback(call)) == [Delivery.DONE]
+    site.fault(fault, "update_lead", times=1)
+    first, second = delivered(settings, no_callback(call), again(no_callback(call)))
+    assert first is Delivery.LATER
+    assert second is (Delivery.ALREADY if fault.writes else Delivery.DONE)
+    assert site.callbacks(call.lead_id) == []
+
+
+def test_a_callback_of_a_lead_that_was_deleted(site: Double, settings: Settings) -> None:
+    call = hung_up(site)
+    assert delivered(settings, callback(call)) == [Delivery.DONE]
+    site.rows("delete from vicidial_list where lead_id = ?", call.lead_id)
+    assert delivered(settings, no_callback(call)) == [Delivery.PARKED]
+
+
+def test_a_removal_that_is_only_said() -> None:
+    row = f"40|CURRENT|ANYONE|ACTIVE|CALLBK|{AT}|{AT}||101|TESTCAMP||||\n"
+    said = "NOTICE: update_lead SCHEDULED CALLBACK DELETED - apiuser|40|0|0\n"
+    entry = no_callback(DialerCall("V1221347110000000040", 40))
+
+    async def work() -> list[Delivery]:
+        async with Scripted({"lead_callback_info": [row], "update_lead": [said]}) as site:
+            dialer = VicidialDialer(site.settings(), lines=2)
+            what = [(await dialer.deliver(again(entry, attempts))).what for attempts in (0, 2)]
+            await dialer.close()
+            return what
+
+    assert run(work()) == [Delivery.LATER, Delivery.PARKED]
 
 
 # As a whole -----------------------------------------------------------------------------------------------------------

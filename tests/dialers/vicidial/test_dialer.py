@@ -167,7 +167,7 @@ def test_a_dialer_that_takes_30_s_does_not_keep_a_caller_waiting() -> None:
             dialer = VicidialDialer(site.settings(timeout_s=0.5), lines=2)
             async with asyncio.timeout(0.9):
                 done = await dialer.release(UNKNOWN, "NI")
-            assert done == Controlled(Control.FAILED, "ra_call_control: no answer within 0.5 s")
+            assert done == Controlled(Control.FAILED, "unclear: ra_call_control: no answer within 0.5 s", unclear=True)
             assert len(site.asked) == 1
             await dialer.close()
 
@@ -231,6 +231,85 @@ def test_a_transfer_of_which_it_is_not_clear_whether_it_was_taken(site: Double, 
     assert ask(settings, lambda dialer: dialer.transfer(call, "SALESLINE", "XFER")) == Controlled(Control.DONE)
     site.step(3)
     assert [made.group for made in site.calls()] == ["TESTCAMP", "SALESLINE"]
+
+
+@pytest.mark.parametrize("line", [0, 1])
+@pytest.mark.parametrize("status", ["XFER", "AIXFR"])
+@pytest.mark.parametrize("up_s", [3.0, 15.0])  # the dialer says XFER of every call that was up at its 10 s tick
+def test_a_customer_who_hangs_up_during_an_unclear_transfer_is_with_nobody(
+    site: Double, settings: Settings, up_s: float, status: str, line: int
+) -> None:
+    site.define_status("AIXFR")
+    calls = [ringing(site), ringing(site)]
+    call = calls[line]
+    site.step(up_s)
+    site.customer_hung_up(call.call_id)
+    site.step(0.1)
+    site.fault(FaultKind.CUT_BEFORE, "ra_call_control", times=1)
+    done = ask(settings, lambda dialer: dialer.transfer(call, "SALESLINE", status, anybody=True))
+    assert done == Controlled(Control.GONE)
+    assert site.ledger.writes == []
+    site.customer_hung_up(calls[1 - line].call_id)
+
+
+def test_on_another_line_than_the_first_the_log_alone_tells(site: Double, settings: Settings) -> None:
+    ended, call = ringing(site), ringing(site)
+    site.step(15)
+    site.customer_hung_up(call.call_id)
+    site.step(5)
+    assert site.log(call.call_id)["status"] == "XFER"
+    site.fault(FaultKind.CUT_BEFORE, "ra_call_control", times=1)
+    done = ask(settings, lambda dialer: dialer.transfer(call, "SALESLINE", "XFER", anybody=True))
+    assert done == Controlled(Control.GONE)
+    site.customer_hung_up(ended.call_id)
+
+
+@pytest.mark.parametrize("fault", [FaultKind.STATUS_500, FaultKind.EMPTY, FaultKind.CUT_BEFORE])
+@pytest.mark.parametrize("then", ["ra_call_control", "callid_info", "logged_in_agents"])
+def test_a_transfer_that_happened_is_not_told_as_one_that_did_not(
+    site: Double, settings: Settings, fault: FaultKind, then: str
+) -> None:
+    call = ringing(site)
+    site.fault(FaultKind.CUT_AFTER, "ra_call_control", times=1)
+    site.fault(fault, then)
+    done = ask(settings, lambda dialer: dialer.transfer(call, "SALESLINE", "XFER", anybody=True))
+    assert (done.how, done.unclear, done.detail.partition(":")[0]) == (Control.FAILED, True, "unclear")
+    site.step(3)
+    assert [pop.lead_id for pop in site.ledger.pops] == [call.lead_id]
+
+
+def test_a_transfer_that_happened_and_is_refused_when_it_is_tried_again() -> None:
+    async def scenario() -> Controlled:
+        refused = "ERROR: agent_user is not logged in - 9001\n"
+        async with Scripted({"ra_call_control": [Fault.CUT, refused]}) as site:
+            dialer = VicidialDialer(site.settings(), lines=2)
+            done = await dialer.transfer(UNKNOWN, "SALESLINE", "XFER", anybody=True)
+            await dialer.close()
+            return done
+
+    assert run(scenario()) == Controlled(Control.FAILED, "unclear: ra_call_control: agent_user is not logged in", unclear=True)
+
+
+def test_where_a_moved_call_is_must_be_said_in_time(site: Double, settings: Settings) -> None:
+    call = ringing(site)
+    site.fault(FaultKind.CUT_AFTER, "ra_call_control", times=1)
+    for function in ("callid_info", "logged_in_agents"):
+        site.fault(FaultKind.SLOW, function, delay_s=0.45)  # each in time, together not
+
+    async def work(dialer: VicidialDialer) -> Controlled:
+        async with asyncio.timeout(0.85):
+            return await dialer.transfer(call, "SALESLINE", "XFER", anybody=True)
+
+    done = ask(settings, work, timeout_s=0.5)
+    assert (done.how, done.unclear) == (Control.FAILED, True)
+    assert done.detail == "unclear: the dialer does not say in time where the call is"
+
+
+def test_what_was_refused_at_once_is_clear(site: Double, settings: Settings) -> None:
+    call = ringing(site)
+    done = ask(settings, lambda dialer: dialer.transfer(call, "NOPE", "XFER", anybody=True))
+    assert (done.how, done.unclear) == (Control.FAILED, False)
+    site.customer_hung_up(call.call_id)
 
 
 def test_who_is_logged_in_may_not_be_asked(site: Double, settings: Settings) -> None:
