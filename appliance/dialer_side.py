@@ -87,13 +87,16 @@ class DialerSide:
     def start(self) -> None:
         """Raises StoreError when the outbox cannot be opened."""
         self._outbox = OutboxStore(self._path)
-        self._desk = Desk(self._dialer, self._outbox, self._settings, self._campaign, self._posted)
+        self._desk = Desk(self._dialer, self._outbox, self._settings, self._campaign, self._posted, self._rescued)
         self._desk.start()
         self._switchboard.can_transfer = self._desk.can_transfer
         crashed = [ref for name in self._store.recovered_names if (ref := dialer_call((name,))) is not None]
         if crashed:
             log.warning("an earlier run died with %d of the dialer's calls up: their customers are being rescued", len(crashed))
-            self._desk.recover(crashed, rescued_ids(self._state))
+            self._desk.recover(crashed)
+
+    def _rescued(self) -> frozenset[str]:
+        return rescued_ids(self._state)
 
     def stop(self) -> None:
         if self._desk is not None:

@@ -59,7 +59,8 @@ class _Call:
 class Desk:
     """Start it, tell it what happens; `post` gets `FromDesk`, on the desk's thread, and must hand over and return.
 
-    The outbox is used by the desk's thread alone from `start` on. All methods may be called from any thread.
+    `by_guard` gives the ids of calls that the guard has sent to humans. The outbox is used by the desk's thread alone from
+    `start` on. All methods may be called from any thread.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Desk:
         settings: DialerSettings,
         campaign: Campaign,
         post: Callable[[FromDesk], None],
+        by_guard: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._dialer = dialer
         self._settings = settings
@@ -77,7 +79,7 @@ class Desk:
         self._courier = Courier(outbox, dialer.deliver, wall=time.time, alarm=self._courier_alarm)
         self._lines = Lines(dialer, told=self._lines_told, alarm=self._alarm)
         self._calls: dict[str, _Call] = {}
-        self._rescue = Rescue(dialer, settings, self._courier, ours=lambda: self._ours, alarm=self._alarm)
+        self._rescue = Rescue(dialer, settings, self._courier, ours=lambda: self._ours, by_guard=by_guard, alarm=self._alarm)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
@@ -132,10 +134,9 @@ class Desk:
         if not self._settings.shadow:
             self._soon(lambda: self._lines.want(lines, resume=resume))
 
-    def recover(self, refs: list[DialerCall], rescued: frozenset[str]) -> None:
-        """Calls that were up when an earlier run died: their customers may still be there, in silence. The guard has
-        `rescued` some of them already."""
-        self._soon(lambda: self._begin(self._rescue.recover(refs, rescued)))
+    def recover(self, refs: list[DialerCall]) -> None:
+        """Calls that were up when an earlier run died: their customers may still be there, in silence."""
+        self._soon(lambda: self._begin(self._rescue.recover(refs)))
 
     def refused(self, ids: tuple[str, ...]) -> None:
         """An INVITE with these ids was refused: its customer is on the way into the phone's voicemail box."""

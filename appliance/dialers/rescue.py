@@ -25,7 +25,7 @@ OPTED_OUT = BUILTIN_OUTCOME[Builtin.OPT_OUT]
 
 class Rescue:
     """For the desk's loop. `ours` gives the dialer's ids of the calls that our legs have, None while one has none that we
-    know."""
+    know; `by_guard` the ids of those whom the guard has sent to a human."""
 
     def __init__(
         self,
@@ -34,12 +34,14 @@ class Rescue:
         courier: Courier,
         *,
         ours: Callable[[], frozenset[str] | None],
+        by_guard: Callable[[], frozenset[str]],
         alarm: Callable[[str, str], None],
     ) -> None:
         self._dialer = dialer
         self._settings = settings
         self._courier = courier
         self._ours = ours
+        self._by_guard = by_guard
         self._alarm = alarm
         self._seen: deque[tuple[float, str]] = deque(maxlen=200)
         self._taken: deque[str] = deque(maxlen=200)
@@ -54,9 +56,8 @@ class Rescue:
         """Whether its customer was sent to a human from here. A leg of ours may have come in the same moment."""
         return call_id in self._taken
 
-    async def recover(self, refs: list[DialerCall], rescued: frozenset[str]) -> None:
-        """Calls that were up when an earlier run died, then whoever else is on our lines. `rescued`: by the guard."""
-        self._taken.extend(rescued)
+    async def recover(self, refs: list[DialerCall]) -> None:
+        """Calls that were up when an earlier run died, then whoever else is on our lines."""
         await asyncio.gather(*(self._recover(ref) for ref in refs))
         await self.look()
 
@@ -134,7 +135,7 @@ class Rescue:
                 self._owe(ref, self._status("transferred"), transferred=True)
                 return
             if done.how is Control.GONE:
-                moved = ref.call_id in self._taken or ref.call_id in self._unclear
+                moved = ref.call_id in {*self._taken, *self._unclear, *self._by_guard()}
                 self._owe(ref, self._status("transferred" if moved else "technical"), transferred=moved)
                 return
             if done.unclear:

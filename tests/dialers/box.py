@@ -43,12 +43,13 @@ class Box:
         }
         double.define_status(*DISPOSITIONS.values())
         self.site = Vicidial.model_validate(vici | changes.pop("vicidial", {}))
+        by_guard = changes.pop("by_guard", frozenset)
         self.settings = Dialer(kind=DialerKind.VICIDIAL, vicidial=self.site, **changes)
         self.path = folder / "outbox.db"
         self.outbox = OutboxStore(self.path)
         self.told: queue.Queue[FromDesk] = queue.Queue()
         self.dialer = VicidialDialer(self.site, lines=2, shadow=self.settings.shadow)
-        self.desk = Desk(self.dialer, self.outbox, self.settings, CAMPAIGN, self.told.put)
+        self.desk = Desk(self.dialer, self.outbox, self.settings, CAMPAIGN, self.told.put, by_guard)
         self.desk.start()
         self._numbers = 0
 

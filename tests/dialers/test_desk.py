@@ -204,7 +204,7 @@ def test_calls_of_a_run_that_died_are_rescued_or_settled(box: Box, tmp_path: Pat
     time.sleep(0.05)  # in its first milliseconds the dialer may still take control of a call that is over
     again = Box(box.double, tmp_path)
     refs = [ref for ref in (again.dialer.identify(events.Incoming("", "", "", "", (name,))) for name in (gone,)) if ref]
-    again.desk.recover(refs, frozenset())
+    again.desk.recover(refs)
     until(lambda: box.double.log(gone)["status"] == "AIFAIL", "the call of the customer who is gone has no outcome")
     until(lambda: bool(box.double.ledger.pops), f"{there}: its customer sits in silence")
     assert again.next(Alarm).kind == "rescued"

@@ -65,8 +65,8 @@ def test_whoever_the_guard_has_sent_to_a_human_is_not_booked_as_a_failure(box: B
         await dialer.close()
 
     asyncio.run(guard())
-    again = Box(box.double, tmp_path)
-    again.desk.recover([ref_of(there)], frozenset({there}))
+    again = Box(box.double, tmp_path, by_guard=lambda: frozenset({there}))
+    again.desk.recover([ref_of(there)])
     until(lambda: again.settled(there) is not None and again.desk.health.outbox == 0, "it was not settled")
     assert box.double.log(there)["status"] == "XFER"
     again.stop()
@@ -123,7 +123,7 @@ def test_an_opt_out_whose_agent_died_is_not_put_through_to_anybody(box: Box, tmp
     until(lambda: bool(box.double.dnc()), "not on the list")
     box.stop(0.0)
     again = Box(box.double, tmp_path)
-    again.desk.recover([ref_of(call_id)], frozenset())
+    again.desk.recover([ref_of(call_id)])
     until(lambda: box.double.lead(ref_of(call_id).lead_id)["status"] == "DNC", "the lead is not DNC")
     assert box.double.log(call_id)["status"] == "DNC"
     assert not box.double.ledger.pops
@@ -136,7 +136,7 @@ def test_a_customer_whose_rescue_fails_at_first_is_tried_again(box: Box, tmp_pat
     box.stop(0.0)
     box.double.fault(FaultKind.STATUS_500, "ra_call_control", for_s=1.0)
     again = Box(box.double, tmp_path)
-    again.desk.recover([ref_of(call_id)], frozenset())
+    again.desk.recover([ref_of(call_id)])
     until(lambda: bool(box.double.ledger.pops), "the customer still sits in silence")
     assert box.double.log(call_id)["status"] == "XFER"
     again.stop()

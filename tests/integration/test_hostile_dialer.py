@@ -202,18 +202,17 @@ NAMES = {
         b'Remote-Party-ID: ;;;<<<>>>"\r\nP-Asserted-Identity: "V12213471100000x0010" <sip:\';DROP@x>, , <>\r\n'
         b"X-VICIDIAL-callerid: V1221347110000000010; DROP\r\n",
     ),
-    "3 kB": (b'"' + b"V" * 3000 + b'"', b"4155559998", b""),
+    "10 kB": (b'"' + b"V" * 10_000 + b'"', b"4155559998", b""),
     "nobody": (b'"' + GONE_LEAD.encode() + b'"', b"4155559998", b""),
 }
 
 
 UNREADABLE = {
-    "10 kB": b'"' + b"V" * 10_000 + b'"',
     "a line's end in quotes": b'"V122\r\n X-Injected: yes"',
     "a header out of quotes": b'"V1"\r\nX-Injected: "',
     "quotes after quotes": b'"V1" or "1"',
 }
-"""No SIP, or more of it than the stack takes in one packet: there is no call to answer."""
+"""No SIP: there is no call to answer."""
 
 
 def test_names_from_the_network(box: Box, dialer: Hostile, double: Double) -> None:
@@ -231,7 +230,7 @@ def test_names_from_the_network(box: Box, dialer: Hostile, double: Double) -> No
     assert {seen.params["value"] for seen in double.ledger.of("ra_call_control")} == {GONE_LEAD}
     assert {write.function for write in double.ledger.writes} == {"update_remote_agent"}
     names = {call["caller_name"] for call in box.calls()}
-    assert {"Robert'); DROP TABLE calls;--", "", GONE_LEAD} <= names
+    assert {"Robert'); DROP TABLE calls;--", "V" * 128, GONE_LEAD} <= names
     assert "X-Injected" not in box.log + str(names)
 
 
