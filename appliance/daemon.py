@@ -195,7 +195,7 @@ class Daemon:
         self._store.event("drain", {"calls": len(self._calls), "limit_s": self._drain_s})
         self._api.publish(api.DrainStarted(self._drain_s))
         comes_for_s = self._dialer.pause()
-        if comes_for_s:
+        if comes_for_s is not None:
             await self._within(TOLD_S, self._dialer.told_to_pause)
             await self._within(comes_for_s, self._in_haste)
         self._switchboard.drain()

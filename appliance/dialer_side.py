@@ -109,12 +109,12 @@ class DialerSide:
         assert self._desk is not None, "not started"
         return self._desk
 
-    def pause(self) -> float:
+    def pause(self) -> float | None:
         """Ask for no more calls; `told_to_pause` is set when the dialer has taken it, or never will. Returns for how long
-        some will come all the same from then on, seconds."""
+        some will come all the same from then on, seconds; None where this dialer is not asked."""
         self._paused = True
         if self._settings.kind is DialerKind.PBX or self._settings.shadow or not self._manages_lines:
-            return 0.0
+            return None
         self._paused_mark.touch()
         self.desk.ask_lines(0)
         return PAUSE_S if self._settings.pauses_slowly else 0.0

@@ -124,7 +124,7 @@ class Rescue:
         await self.look()
 
     async def _take_out(self, ref: DialerCall, why: str) -> None:
-        """To a human; where none is to be had, at least the dialer's log is made true."""
+        """To a human; where none is to be had the call is ended, for there is only silence in it."""
         if self._settings.shadow:
             return
         for wait_s in AGAIN_S:
@@ -142,6 +142,7 @@ class Rescue:
                 self._unclear.append(ref.call_id)
             await asyncio.sleep(wait_s)
         self._alarm("stranded", f"{ref.call_id}: {why}; its customer could not be sent to a human: {done.detail}")
+        await self._dialer.release(ref, self._status("technical"))
         self._owe(ref, self._status("technical"))
 
     def _owe(self, ref: DialerCall, status: str, *, transferred: bool = False) -> None:

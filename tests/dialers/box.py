@@ -76,6 +76,11 @@ class Box:
             if isinstance(message, kind):
                 return message
 
+    def all(self, kind: type[_M]) -> list[_M]:
+        """All of this kind that were told till now."""
+        told = [self.told.get() for _ in range(self.told.qsize())]
+        return [message for message in told if isinstance(message, kind)]
+
     def settled(self, call_id: str) -> Entry | None:
         """What the dialer's log of this call is to say, once that is delivered."""
         return next(
@@ -91,8 +96,8 @@ class Box:
         self.desk.concluded(effects.Concluded(call, outcome, SLOTS, 12.0, "claims", transferred))
 
 
-def until(true: Callable[[], bool], why: str) -> None:
-    deadline = time.monotonic() + WAIT_S
+def until(true: Callable[[], bool], why: str, *, within_s: float = WAIT_S) -> None:
+    deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline, why
         time.sleep(0.02)

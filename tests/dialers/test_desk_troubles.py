@@ -142,6 +142,18 @@ def test_a_customer_whose_rescue_fails_at_first_is_tried_again(box: Box, tmp_pat
     again.stop()
 
 
+def test_where_there_is_nobody_to_be_had_silence_is_ended(vicidial: Double, tmp_path: Path) -> None:
+    box = Box(vicidial, tmp_path, vicidial={"transfer_to": "OFFLINE"})
+    lead = vicidial.next_lead()
+    assert lead is not None
+    call_id = vicidial.call_answered(lead, "SIP/carrier-1")
+    assert call_id is not None
+    box.desk.refused((call_id,))
+    until(lambda: vicidial.log(call_id)["status"] == "AIFAIL", "the customer is still in the mailbox", within_s=20)
+    assert [message.kind for message in box.all(Alarm)] == ["stranded"]
+    box.stop()
+
+
 def test_a_transfer_whose_answer_was_lost_is_booked_as_one_when_the_leg_ends(box: Box) -> None:
     call, call_id = box.call()
     box.next(Correlated)
