@@ -7,13 +7,11 @@ and does it. Every 20 ms one tick gathers all calls' audio.
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-import os
 import signal
 from collections import deque
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -24,18 +22,16 @@ from appliance.api import wire as api
 from appliance.api.server import ApiServer
 from appliance.calls import effects, events
 from appliance.calls.campaign import Campaign
-from appliance.calls.effects import AnyEffect, Prompt
+from appliance.calls.effects import AnyEffect
 from appliance.calls.events import AnyEvent, Engine
 from appliance.calls.switchboard import Switchboard
 from appliance.config.settings import Settings
 from appliance.dialer_side import TOLD_S, DialerSide
 from appliance.dialers.messages import Correlated, FromDesk
+from appliance.engine_room import EngineRoom
 from appliance.engines import wire
-from appliance.engines.client import WorkerClient, mind_spec, speech_spec
-from appliance.errors import BackendError
 from appliance.leg import Leg
 from appliance.media_loop import MediaLoop
-from appliance.owed import Owed
 from appliance.sip.endpoint import InviteRefused, MailboxChanged, SipEndpoint
 from appliance.sip.refer import Referred
 from appliance.sip.registration import RegistrationChanged, State
@@ -45,12 +41,8 @@ from appliance.supervised import Supervised
 
 log = logging.getLogger("sidetone")
 
-RENDER_S = 20.0
 SIP_STOP_S = 3.0
 FAREWELL_S = 8.0  # for the goodbye of calls that outlast the drain
-# A worker that answers nothing for so long is as good as dead, and is killed to be that: nobody tells a call of one that hangs.
-HUNG_S = {Engine.SPEECH: 2.0, Engine.MIND: 5.0}
-WATCH_S = 0.25
 GOVERN_S = 1.0
 STALLED_S = 3.0  # a media clock that stands still for so long means that every call is mute
 
@@ -95,10 +87,17 @@ class Daemon:
             drain=self._drain_asked,
             retry_outbox=self._retry_outbox,
         )
-        self._workers = {engine: self._worker(engine) for engine in Engine}
+        self._engines = EngineRoom(
+            settings,
+            campaign,
+            message=self._from_worker,
+            lost=self._engine_lost,
+            back=self._engine_back,
+            speech_waiting_s=lambda: self._media.waiting_s,
+        )
         self._media = MediaLoop(
             beat_at=lambda: self._sip.clock.last_beat_at,
-            send=self._workers[Engine.SPEECH].send,
+            send=self._engines.speech,
             happened=self._happened,
             record=self._store.audio,
         )
@@ -115,9 +114,6 @@ class Daemon:
         self._supervised = Supervised(alive=self._media_moves)
         self._calls: dict[str, ActiveCall] = {}
         self._abandoned: set[str] = set()
-        self._owed = Owed()  # by the mind
-        self._prompts: dict[str, bytes] = {}
-        self._prompt_came = asyncio.Event()
         self._registration = api.Registration()
         self._stop = asyncio.Event()
         self._in_haste = asyncio.Event()
@@ -150,18 +146,16 @@ class Daemon:
         started.push_async_callback(asyncio.to_thread, self._store.stop)
         if self._store.recovered:
             log.warning("calls that an earlier run left open, now closed as technical: %d", self._store.recovered)
-        started.push_async_callback(self._stop_workers)
-        for done in await asyncio.gather(*(worker.start() for worker in self._workers.values()), return_exceptions=True):
-            if isinstance(done, BaseException):
-                raise done
+        started.push_async_callback(self._engines.stop)
+        await self._engines.start()
         self._dialer.start()  # first: whoever sits in silence since a crash is helped while the models load
         started.push_async_callback(asyncio.to_thread, self._dialer.stop)
-        await self._render_prompts()
+        await self._engines.render_prompts()
         started.push_async_callback(asyncio.to_thread, self._sip.stop, SIP_STOP_S)
         self._sip.start()
         started.callback(self._media.stop)
         self._media.start()
-        self._watch()
+        self._engines.watch()
         self._govern()
         self._sip.register()
 
@@ -177,9 +171,6 @@ class Daemon:
         if not starting.cancelled():
             starting.result()
         return not self._stop.is_set()
-
-    async def _stop_workers(self) -> None:
-        await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
 
     def _media_moves(self) -> bool:
         beat_at = self._sip.clock.last_beat_at
@@ -278,7 +269,7 @@ class Daemon:
         self._do(self._switchboard.handle_timer(self._loop.time()))
 
     def _perform(self, effect: AnyEffect) -> None:
-        speech, mind = self._workers[Engine.SPEECH].send, self._workers[Engine.MIND].send
+        speech, mind = self._engines.speech, self._engines.mind
         call = effect.call
         leg = self._media.legs.get(call)
         match effect:
@@ -292,7 +283,7 @@ class Daemon:
                 if text:
                     speech(wire.Speak(call, utterance, clause, text))
             case effects.Play(utterance=utterance, prompt=prompt):
-                self._play(leg, utterance, self._prompts[prompt.value])
+                self._play(leg, utterance, self._engines.prompts[prompt])
             case effects.Pause():
                 if leg is not None:
                     leg.playout.pause()
@@ -308,13 +299,10 @@ class Daemon:
             case effects.Finalize(turn=turn):
                 speech(wire.FinalizeTurn(call, turn))
             case effects.Understand(request=request, question=question, text=text):
-                self._owed.asked(call, request, self._loop.time())
                 mind(wire.Ask(call, request, question, text))
             case effects.Phrase(request=request, acts=acts):
-                self._owed.asked(call, request, self._loop.time())
                 mind(wire.Compose(call, request, acts))
             case effects.Forget(request=request):
-                self._owed.forget(call, request)
                 mind(wire.Cancel(call, request))
             case effects.Release() | effects.Transfer() | effects.OptOut() | effects.BookCallback():
                 self._dialer.perform(effect)
@@ -344,76 +332,25 @@ class Daemon:
 
     # The engines -----------------------------------------------------------------------------------------------------
 
-    def _worker(self, engine: Engine) -> WorkerClient:
-        names, runtime = self._settings.engines, self._settings.paths.runtime
-        match engine:
-            case Engine.SPEECH:
-                spec = speech_spec(runtime / "speech.sock", names.recognizer, names.vad, names.voice, names.speaker)
-            case Engine.MIND:
-                spec = mind_spec(runtime / "mind.sock", names.mind)
-            case _:
-                assert_never(engine)
-        return WorkerClient(
-            spec,
-            wire.Load.of(self._campaign),
-            self._from_worker,
-            on_lost=functools.partial(self._engine_lost, engine),
-            on_back=functools.partial(self._engine_back, engine),
-        )
-
-    def _watch(self) -> None:
-        waiting_s = {Engine.SPEECH: self._media.waiting_s, Engine.MIND: self._owed.waiting_s(self._loop.time())}
-        for engine, worker in self._workers.items():
-            if worker.ready and worker.pid is not None and waiting_s[engine] > HUNG_S[engine]:
-                log.error("the %s worker hangs: no answer for %.1f s; it is killed", engine.value, waiting_s[engine])
-                with suppress(ProcessLookupError):
-                    os.kill(worker.pid, signal.SIGKILL)
-        self._loop.call_later(WATCH_S, self._watch)
-
     def _engine_lost(self, engine: Engine) -> None:
         log.error("the %s worker is gone with %d calls up", engine.value, len(self._media.legs))
         self._store.event("engine_lost", {"engine": engine.value})
-        self._owes_nothing(engine)
+        self._media_loses(engine)
         self._do(self._switchboard.engine_lost(engine, self._loop.time()))
-        self._api.publish(api.EngineChanged(self._engine_health(engine)))
+        self._api.publish(api.EngineChanged(self._engines.health(engine)))
 
     def _engine_back(self, engine: Engine) -> None:
         log.info("the %s worker is back", engine.value)
         self._store.event("engine_back", {"engine": engine.value})
-        self._owes_nothing(engine)  # for what was asked while it was away
-        for call in self._switchboard.active:
-            self._workers[engine].send(wire.OpenCall(call))
+        self._media_loses(engine)
+        self._engines.open_calls(engine, self._switchboard.active)
         self._do(self._switchboard.engine_back(engine, self._loop.time()))
-        self._api.publish(api.EngineChanged(self._engine_health(engine)))
+        self._api.publish(api.EngineChanged(self._engines.health(engine)))
 
-    def _owes_nothing(self, engine: Engine) -> None:
-        match engine:
-            case Engine.SPEECH:
-                self._media.worker_gone()
-            case Engine.MIND:
-                self._owed.clear()
-            case _:
-                assert_never(engine)
-
-    def _engine_health(self, engine: Engine) -> api.EngineHealth:
-        worker = self._workers[engine]
-        return api.EngineHealth(engine.value, worker.ready, worker.backends, worker.restarts)
-
-    async def _render_prompts(self) -> None:
-        """Have the lines that must sound while every engine is dead; without them no call is taken."""
-        lines = self._campaign.lines
-        texts: dict[Prompt, str] = {prompt: getattr(lines, prompt.value) for prompt in Prompt}
-        for prompt, text in texts.items():
-            self._workers[Engine.SPEECH].send(wire.Render(prompt.value, text))
-        try:
-            async with asyncio.timeout(RENDER_S):
-                while len(self._prompts) < len(texts):
-                    self._prompt_came.clear()
-                    await self._prompt_came.wait()
-        except TimeoutError:
-            raise BackendError(
-                f"the voice did not speak {len(texts)} short lines within {RENDER_S:.0f} s", hint="see its log lines"
-            ) from None
+    def _media_loses(self, engine: Engine) -> None:
+        """What was asked of the engine will not be answered."""
+        if engine is Engine.SPEECH:
+            self._media.worker_gone()
 
     def _play(self, leg: Leg | None, utterance: int, pcm: bytes) -> None:
         for event in leg.play(utterance, pcm) if leg is not None else []:
@@ -422,9 +359,7 @@ class Daemon:
     def _concluded(self, effect: effects.Concluded) -> None:
         call = effect.call
         self._media.remove(call)
-        self._owed.forget(call)
-        for worker in self._workers.values():
-            worker.send(wire.CloseCall(call))
+        self._engines.close_call(call)
         self._dialer.concluded(effect)
         filed = self._store.concluded(effect)
         filed.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._filed, effect, done.result()))
@@ -490,8 +425,7 @@ class Daemon:
         self._media.legs[event.call] = Leg(event.call, media.received, media.sent, media.playout)
         now = datetime.now(UTC)
         self._calls[event.call] = ActiveCall(event.caller_name, event.caller_number, _iso(now))
-        for worker in self._workers.values():
-            worker.send(wire.OpenCall(event.call))
+        self._engines.open_call(event.call)
         log.info("%s began", event.call)
         self._store.call_started(event, now)
         self._dialer.arrived(event)
@@ -519,15 +453,10 @@ class Daemon:
             case wire.Final(call=call, turn=turn, text=text):
                 self._happened(events.Transcribed(call, turn, text))
             case wire.Meaning(call=call, request=request, understanding=understanding):
-                self._owed.answered(call, request, self._loop.time())
                 self._happened(events.Understood(call, request, understanding))
             case wire.Clause(call=call, request=request, text=text, last=last):
-                self._owed.answered(call, request, self._loop.time(), last=last)
                 self._happened(events.Phrased(call, request, text, last))
-            case wire.Rendered(name=name, pcm=pcm):
-                self._prompts[name] = pcm
-                self._prompt_came.set()
-            case wire.Ready() | wire.Failed():
+            case wire.Rendered() | wire.Ready() | wire.Failed():
                 pass
             case _:
                 assert_never(message)
@@ -553,7 +482,7 @@ class Daemon:
                 )
                 for call, up in self._calls.items()
             ],
-            engines=[self._engine_health(engine) for engine in Engine],
+            engines=[self._engines.health(engine) for engine in Engine],
             media=self._media_counts(),
             store=self._store_health(),
             dialer=self._dialer.health(),

@@ -76,6 +76,7 @@ class DialerSide:
         self._replies: deque[tuple[float, float]] = deque(maxlen=1000)  # when, and how long after that silence
         self._late_before = 0
         self._mailbox: int | None = None
+        self._alarms: deque[api.Alarm] = deque(maxlen=api.MAX_ALARMS)
         self._registered_once = False
         self._away = False
         self._paused = False
@@ -222,7 +223,14 @@ class DialerSide:
         """One named event, one line, one row."""
         log.warning("%s: %s", kind, text)
         self._store.event(kind, {"detail": text})
-        self._publish(api.Alarm(kind, text, datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")))
+        told = api.Alarm(kind, text, datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+        self._alarms.appendleft(told)
+        self._publish(told)
+
+    @property
+    def alarms(self) -> list[api.Alarm]:
+        """The latest, the newest first; for `api.Status`."""
+        return list(self._alarms)
 
     def health(self) -> api.DialerHealth:
         desk = self._desk.health if self._desk is not None else DeskHealth()

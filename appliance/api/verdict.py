@@ -33,7 +33,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def judged(status: Status) -> Verdict:
     """CRITICAL: callers are lost or meet an apology. WARNING: an operator should look at it."""
     critical = [f"the {engine.engine} worker is down" for engine in status.engines if not engine.up]
-    warning = ["draining: new calls are turned away"] if status.draining else []
+    warning = ["draining: the box stops when the running calls have ended"] if status.draining else []
     detail = status.registration.detail
     match status.registration.state:
         case RegistrationState.REGISTERED:
@@ -54,9 +54,12 @@ def judged(status: Status) -> Verdict:
 def _dialer_problems(dialer: DialerHealth) -> list[str]:
     problems = []
     if dialer.locked:
-        problems.append(f"the dialer refuses our password, mend it, then: sidetone outbox retry ({dialer.detail})")
+        todo = "correct sidetone.toml and restart the box; if it was corrected on the dialer: sidetone outbox retry"
+        problems.append(f"the dialer refuses our password: {todo} ({dialer.detail})")
     elif dialer.reachable is False:
         problems.append(f"the dialer's API does not answer: {dialer.detail}")
+    elif dialer.detail:  # such as functions that our user may not use
+        problems.append(f"the dialer: {dialer.detail}")
     if dialer.outbox_parked:
         problems.append(f"{dialer.outbox_parked} entries of the outbox cannot be delivered: sidetone outbox")
     if dialer.outbox_oldest_s > OLD_S:

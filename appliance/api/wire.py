@@ -17,6 +17,7 @@ import msgspec
 from appliance.errors import ApiError
 
 MAX_LINE_BYTES = 1024 * 1024
+MAX_ALARMS = 20
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
@@ -114,7 +115,10 @@ class DialerHealth(msgspec.Struct, frozen=True):
 
 
 class Status(Message, frozen=True):
-    """Everything at one moment. First message of a subscription; what follows are changes to it."""
+    """Everything at one moment. First message of a subscription; what follows are changes to it.
+
+    `alarms` are the last MAX_ALARMS since the daemon started, the newest first.
+    """
 
     version: str
     started_at: str
@@ -126,6 +130,7 @@ class Status(Message, frozen=True):
     media: Media
     store: StoreHealth
     dialer: DialerHealth = DialerHealth()
+    alarms: list[Alarm] = []
 
     def as_json(self) -> dict[str, Any]:
         """As plain data for `json.dumps`."""

@@ -68,6 +68,19 @@ class Function(enum.Enum):
 OPEN = (Function.AGENT_VERSION, Function.VERSION)
 """Asked and answered without a login."""
 
+_RIGHTS = {
+    Function.AGENT_STATUS: "View Reports",
+    Function.LOGGED_IN_AGENTS: "View Reports",
+    Function.CALLID_INFO: "View Reports",
+    Function.LEAD_CALLBACK_INFO: "View Reports",
+    Function.LEAD_ALL_INFO: "Modify Leads",
+    Function.UPDATE_LEAD: "Modify Leads",
+    Function.UPDATE_LOG_ENTRY: "Modify Leads",
+    Function.ADD_DNC_PHONE: "Modify Lists",
+    Function.UPDATE_REMOTE_AGENT: "Modify Remote Agents",
+}
+"""The field of the user's page that a function asks for, besides those that all of them do (non_agent_api.php)."""
+
 
 class Trouble(enum.Enum):
     """Why a request did not do what it should. Only after UNCLEAR may something have been written."""
@@ -93,21 +106,27 @@ class VicidialError(SidetoneError):
         self.trouble = trouble
 
 
+LOCKED_HINT = (
+    "correct dialer.vicidial.user and password in sidetone.toml and restart the box; if it was corrected on the dialer:"
+    " sidetone outbox retry"
+)
+"""A retry does not read the settings again: it would only spend another of the ten wrong passwords that lock a user."""
+
 _REFUSED = {
     Refusal.PASSWORD: (
         Trouble.LOCKED,
         "the dialer refused the user or the password",
-        "set dialer.vicidial.user and password; nothing is sent before you tell the box to try again",
+        LOCKED_HINT,
     ),
     Refusal.LOCKED: (
         Trouble.LOCKED,
         "the dialer has locked the API user after too many wrong passwords",
-        "wait 15 minutes, check dialer.vicidial.password, then tell the box to try again",
+        f"wait 15 minutes, then: {LOCKED_HINT}",
     ),
     Refusal.PERMISSION: (
         Trouble.FORBIDDEN,
         "the API user may not use it",
-        "in the dialer's Users page: Agent API Access 1, user level 8, and the function in its API allowed list",
+        "",  # depends on the function
     ),
     Refusal.NOT_ACTIVE: (Trouble.SHUT, "the API is switched off", "in the dialer's System Settings: enable it"),
     Refusal.SOURCE: (Trouble.SHUT, f"the source {SOURCE!r} is not accepted", "allow it on the dialer"),
@@ -257,6 +276,8 @@ class Wire:
 
     def _refused(self, function: Function, refusal: Refusal) -> VicidialError:
         trouble, message, hint = _REFUSED[refusal]
+        if trouble is Trouble.FORBIDDEN:
+            hint = _rights(function, self._settings.user)
         if trouble is Trouble.LOCKED and not self._locked:
             self._locked = message
             log.error("%s; nothing more is sent to it", message)
@@ -285,6 +306,14 @@ class Wire:
 def _trusted() -> ssl.SSLContext:
     """The machine's own store, so that a site's authority can be added to it. Once: reading it takes 0.1 s."""
     return ssl.create_default_context()
+
+
+def _rights(function: Function, user: str) -> str:
+    """What the API user needs to be given for this function."""
+    fields = ["User Level 8", "Agent API Access 1"]
+    if function in _RIGHTS:
+        fields.append(f"{_RIGHTS[function]} 1")
+    return f"in the dialer's Users page of {user}: {', '.join(fields)}, and {function.called} among its API Allowed Functions"
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -26,7 +26,7 @@ LEAD_WIDTHS = {
 
 LEAST_PRIVILEGE = (
     "campaigns_list callid_info agent_status logged_in_agents ra_call_control add_dnc_phone update_lead lead_callback_info "
-    "update_log_entry update_remote_agent lead_all_info lead_field_info"
+    "update_log_entry update_remote_agent lead_all_info"
 )
 STATUSES = (
     "NEW QUEUE INCALL DROP XFER NA N NI NP A AA AM AL AFAX B AB DC ADC ADCT ADCCAR DAIR ADAIR DNC DNCL DNCC CALLBK CBHOLD SALE "
