@@ -8,7 +8,7 @@ usage() {
     cat <<'USAGE'
 usage: ./build.sh run [--persona NAME] [--calls N] [--json]   a real Asterisk calls the appliance; watch the conversation
        ./build.sh test [PYTEST ARGUMENTS]                     every test and linter
-       ./build.sh lab [NAME] [--json]                         list the lab's scenarios, or run one
+       ./build.sh lab [NAME] [--calls N] [--json]             list the lab's scenarios, or run one
        ./build.sh setup                                       only what the others do first
 
 Each job first installs what is missing: Debian packages (as root), .venv, the pjsua2 wheel, the lab's Asterisk.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import logging
 import math
@@ -101,9 +102,11 @@ def _parser() -> argparse.ArgumentParser:
 
     with_config(command("guard", _guard, "pause the dialer when the running appliance dies or hangs, as a process of its own"))
 
-    differ = "The exit code is 1 when there are differences, 3 when the dialer cannot be asked, else 0."
+    unknown = "3 when the dialer cannot be asked or there is no journal to read, else 0."
+    differ = f"The exit code is 1 when there are differences, {unknown}"
     reconcile = with_config(command("reconcile", _reconcile, "compare our journal with the dialer's log", differ))
-    shadow = with_config(command("shadow", _shadow, "compare what shadow mode would have decided with the humans' statuses"))
+    compare = "compare what shadow mode would have decided with the humans' statuses"
+    shadow = with_config(command("shadow", _shadow, compare, f"The exit code is {unknown}"))
     for sub in (reconcile, shadow):
         sub.add_argument("--hours", type=_hours, default=24.0, metavar="N", help="how far back (%(default)g)")
         sub.add_argument("--json", action="store_true", help="print one JSON object")
@@ -172,7 +175,7 @@ def _status(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"health": verdict.as_json(), **status.as_json()}))
     else:
-        print_status(status, verdict)
+        print_status(status, verdict, datetime.now(UTC))
     return verdict.level
 
 
@@ -208,7 +211,8 @@ def _outbox(args: argparse.Namespace) -> int:
         print("what was parked is tried again now; sidetone outbox shows what becomes of it")
         return 0
     path, now = outbox_path(settings.paths), time.time()
-    owed, closed = read_outbox(path), read_closed(path) if args.all else []
+    there = path.exists()  # it is made by the first start
+    owed, closed = read_outbox(path) if there else [], read_closed(path) if there and args.all else []
     if args.json:
         rows = [msgspec.to_builtins(each.entry) | {"what": each.what.value, "closed_at": each.at} for each in closed]
         print(json.dumps(rows + [msgspec.to_builtins(entry) | {"what": None, "closed_at": None} for entry in owed]))
@@ -255,7 +259,11 @@ def _doctor(args: argparse.Namespace) -> int:
 
     loaded = _load(args.config)
     if loaded.settings is None or loaded.campaign is None or loaded.errors:
-        findings = [Finding("settings", Level.FAIL, error.message, error.hint) for error in loaded.errors]
+        findings = [
+            Finding("settings", Level.FAIL, f"{error.source}: {problem}", error.hint)
+            for error in loaded.errors
+            for problem in error.problems
+        ]
         for finding in findings:
             tell(finding)
     else:
@@ -299,6 +307,23 @@ async def _all_is_well() -> None:
     Supervised(alive=lambda: True).ready()
 
 
+def _or_unknown(compare: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """`compare`, with a monitoring plugin's exit code where one side of it cannot be seen."""
+
+    @functools.wraps(compare)
+    def compared(args: argparse.Namespace) -> int:
+        try:
+            return compare(args)
+        except ConfigError:
+            raise
+        except SidetoneError as error:
+            _complain(error)
+            return 3
+
+    return compared
+
+
+@_or_unknown
 def _reconcile(args: argparse.Namespace) -> int:
     import msgspec
 
@@ -317,8 +342,6 @@ def _reconcile(args: argparse.Namespace) -> int:
         return await reconcile(client, records, settings.dialer, users=users, owed=owed)
 
     found = _asked(site, ask)
-    if found is None:
-        return 3
     if args.json:
         print(json.dumps(msgspec.to_builtins(found)))
     else:
@@ -326,6 +349,7 @@ def _reconcile(args: argparse.Namespace) -> int:
     return int(bool(found.differences))
 
 
+@_or_unknown
 def _shadow(args: argparse.Namespace) -> int:
     from appliance.calls.shadow import ShadowReport
     from appliance.reconcile import shadowed
@@ -336,10 +360,7 @@ def _shadow(args: argparse.Namespace) -> int:
     async def ask(client: Client) -> tuple[ShadowReport, int]:
         return await shadowed(client, records, settings.dialer)
 
-    found = _asked(site, ask)
-    if found is None:
-        return 3
-    report, waiting = found
+    report, waiting = _asked(site, ask)
     if args.json:
         pairs = [{"ours": ours, "human": human, "calls": n} for (ours, human), n in report.pairs.items()]
         counts = {"calls": report.calls, "no_opinion": report.no_opinion, "agreed": report.agreed}
@@ -362,10 +383,9 @@ def _to_compare(args: argparse.Namespace) -> tuple[Settings, Vicidial, list[Call
     return settings, settings.dialer.vicidial, calls_since(database_path(settings.paths), since)
 
 
-def _asked(site: Vicidial, ask: Callable[[Client], Awaitable[_Answer]]) -> _Answer | None:
-    """What `ask` finds out, without a write; None, told to the user, where the dialer does not answer."""
+def _asked(site: Vicidial, ask: Callable[[Client], Awaitable[_Answer]]) -> _Answer:
+    """What `ask` finds out, without a write. Raises VicidialError where the dialer does not answer."""
     from appliance.dialers.vicidial.client import Client
-    from appliance.dialers.vicidial.wire import VicidialError
 
     async def asking() -> _Answer:
         client = Client(site, read_only=True)
@@ -375,11 +395,7 @@ def _asked(site: Vicidial, ask: Callable[[Client], Awaitable[_Answer]]) -> _Answ
             await client.close()
 
     logging.disable(logging.CRITICAL)  # what went wrong is told by the error
-    try:
-        return asyncio.run(asking())
-    except VicidialError as error:
-        _complain(error)
-        return None
+    return asyncio.run(asking())
 
 
 def _bench_media(args: argparse.Namespace) -> int:

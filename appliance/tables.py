@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,11 +27,13 @@ _REGISTRATION_STYLE = {
 }
 _FOUND_STYLE = {Found.PASS: "green", Found.WARN: "yellow", Found.FAIL: "red", Found.SKIP: "dim"}
 _LEVEL_STYLE = {Level.OK: "green", Level.WARNING: "yellow", Level.CRITICAL: "red"}
+ALARMS_SHOWN = 5
+ALARMS_SHOWN_FOR = timedelta(hours=24)
 _FILE_WIDTH = 1000  # what is piped is not folded
 
 
-def print_status(status: Status, verdict: Verdict) -> None:
-    """One screen: is it well and what is wrong, first and in one line; what it is; what is up."""
+def print_status(status: Status, verdict: Verdict, now: datetime) -> None:
+    """One screen: is it well and what is wrong, first and in one line; what it is; what is up; what happened lately."""
     out = _console()
     problems = f": {_plain('; '.join(verdict.problems))}" if verdict.problems else ""
     out.print(f"[{_LEVEL_STYLE[verdict.level]}]{verdict.level.name}[/]{problems}")
@@ -50,6 +53,9 @@ def print_status(status: Status, verdict: Verdict) -> None:
     out.print(f"Calls         {len(status.calls)} of {status.lines} lines")
     for call in status.calls:
         out.print(f"  {call.call}  {_plain(call.caller_number):15} since {call.started_at}  {call.state}")
+    lately = [alarm for alarm in status.alarms if now - datetime.fromisoformat(alarm.at) <= ALARMS_SHOWN_FOR]
+    for alarm in lately[:ALARMS_SHOWN]:
+        out.print(f"Alarm         {alarm.at}  [yellow]{_plain(alarm.kind)}[/]  {_plain(alarm.message)}")
 
 
 def _dialer(dialer: DialerHealth) -> str:

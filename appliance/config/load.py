@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import enum
+import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from appliance.calls.campaign import Campaign
-from appliance.config.settings import DialerKind, Settings
+from appliance.config.settings import DISPOSITIONS, DialerKind, Settings
 from appliance.errors import ConfigError
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Loc = tuple[int | str, ...]
 
+LONGEST_CHARS = 300  # more than any value with a pattern may have
 _MISSING_HINT = {
     "settings": f"copy the commented {Path(__file__).with_name('sidetone.example.toml')} there, or name another: --config FILE",
     "campaign": "the key campaign of the settings names it",
@@ -59,8 +61,10 @@ def load_all(path: Path, engines: Mapping[str, Collection[str]]) -> Loaded:
             campaign = load_campaign(_beside(path, Path(named)))
         except ConfigError as error:
             errors.append(error)
-    if settings is not None and campaign is not None and (missing := _without_status(settings, campaign)):
-        errors.append(ConfigError(str(path), missing, hint='such as [dialer.dispositions] completed = "SALE"'))
+    if settings is not None and campaign is not None:
+        wrong = _without_status(settings, campaign) + _without_outcome(settings, campaign)
+        if wrong:
+            errors.append(ConfigError(str(path), wrong, hint='such as [dialer.dispositions] completed = "SALE"'))
     return Loaded(settings, campaign, errors)
 
 
@@ -73,6 +77,18 @@ def _without_status(settings: Settings, campaign: Campaign) -> list[str]:
         for outcome in campaign.outcomes
         if settings.dialer.status_of(outcome.id) is None
     ]
+
+
+def _without_outcome(settings: Settings, campaign: Campaign) -> list[str]:
+    """A problem for every status of an outcome that there is not, most likely a typo: it would never be set."""
+    known = dict.fromkeys([*(outcome.id for outcome in campaign.outcomes), *DISPOSITIONS])
+    problems = []
+    for name in settings.dialer.dispositions:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            more = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+            problems.append(f"dialer.dispositions.{name}: no call ends so, {more}")
+    return problems
 
 
 def _unknown_engines(data: dict[str, Any], engines: Mapping[str, Collection[str]], problems: list[str]) -> list[str]:
@@ -123,10 +139,17 @@ def _read(path: Path, what: str) -> dict[str, Any]:
         hint = "save it as UTF-8 text"
         raise ConfigError(str(path), [f"is not UTF-8 text (byte {e.start})"], hint=hint) from None
     except tomllib.TOMLDecodeError as e:
-        hint = 'text stands in double quotes: key = "value"'
-        raise ConfigError(str(path), [f"is not valid TOML: {e}"], hint=hint) from None
+        raise ConfigError(str(path), [f"is not valid TOML: {e}"], hint=_toml_hint(str(e))) from None
     except RecursionError:
         raise ConfigError(str(path), ["is not valid TOML: nested too deeply"]) from None
+
+
+def _toml_hint(told: str) -> str:
+    twice = re.match(r"Cannot declare \((.*?),?\) twice", told)
+    if twice:
+        section = twice[1].replace("'", "").replace(", ", ".")
+        return f"the section [{section}] stands there twice: put the keys under the first one"
+    return 'text stands in double quotes: key = "value"'
 
 
 def _validate(model: type[_Model], data: dict[str, Any], path: Path) -> _Model:
@@ -153,7 +176,7 @@ def _problems(model: type[BaseModel], data: dict[str, Any], failed: ValidationEr
 
 
 def _details(failed: ValidationError) -> list[ErrorDetails]:
-    return failed.errors(include_url=False, include_input=False)
+    return failed.errors(include_url=False)
 
 
 def _mend(model: type[BaseModel], data: Any, loc: _Loc) -> bool:
@@ -201,9 +224,22 @@ def _message(model: type[BaseModel], error: ErrorDetails) -> str:
         case "path_type":
             return "should be a path in quotes"
         case "string_pattern_mismatch":
-            return f"has a character that is not allowed here, or is empty (pattern {error['ctx']['pattern']})"
+            pattern = error["ctx"]["pattern"]
+            if most := _most_chars(pattern, error["input"]):
+                return f"is too long, it may have {most} characters at most"
+            return f"has a character that is not allowed here, or is too short (pattern {pattern})"
+        case "url_parsing" | "url_scheme" | "url_syntax_violation":
+            return "should be an address such as http://192.0.2.10"
     text = error["msg"]
     return text.replace("Input should", "should").replace("Input is", "is").replace("String should", "should")
+
+
+def _most_chars(pattern: str, value: str) -> int | None:
+    """How many characters of `value` there may be, where their number is all that is wrong with it."""
+    endless = re.sub(r"\{(\d+),\d+\}", r"{\1,}", pattern)
+    if not re.fullmatch(endless, value):
+        return None
+    return next((n for n in range(min(len(value), LONGEST_CHARS), 0, -1) if re.fullmatch(pattern, value[:n])), None)
 
 
 def _model_at(model: type[BaseModel], loc: Sequence[int | str]) -> type[BaseModel] | None:

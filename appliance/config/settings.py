@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,6 +19,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
 SipUser = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._*+-]{1,64}$")]
@@ -33,6 +35,15 @@ ReferTarget = Annotated[
 ]
 OneLine = Annotated[str, StringConstraints(pattern=r"^[^\r\n]{0,80}$")]
 Disposition = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,6}$")]
+
+
+def _not_empty(password: SecretStr) -> SecretStr:
+    if not password.get_secret_value():
+        raise PydanticCustomError("empty_password", "should not be empty")
+    return password
+
+
+Password = Annotated[SecretStr, AfterValidator(_not_empty)]
 
 
 class _Section(BaseModel):
@@ -52,7 +63,7 @@ class Sip(_Section):
 
     registrar: Host
     username: SipUser
-    password: SecretStr
+    password: Password
     transport: Transport = Transport.UDP
     bind: IPv4Address = IPv4Address("0.0.0.0")
     port: int = Field(default=5060, ge=0, le=65535)
@@ -78,7 +89,7 @@ class Vicidial(_Section):
 
     url: HttpUrl
     user: Annotated[str, StringConstraints(min_length=2, max_length=20)]
-    password: SecretStr
+    password: Password
     agent_user: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{2,20}$")]
     campaign: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,8}$")]
     transfer_to: InGroup = ""
@@ -105,7 +116,7 @@ class Queue(_Section):
 
     manager: Host
     user: OneLine
-    password: SecretStr
+    password: Password
     queue: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,80}$")]
     interface: OneLine = ""
     penalty: int = Field(default=0, ge=0, le=100)

@@ -102,9 +102,10 @@ class Examination:
     async def _api(self, *, running: bool) -> tuple[bool, list[Finding]]:
         site, lines = self._settings.dialer.vicidial, self._settings.capacity.lines
         assert site is not None
-        client = Client(site)
+        shadow = self._settings.dialer.shadow
+        client = Client(site, read_only=shadow)
         try:
-            report = await vicidial.examine_api(client, site, lines, running=running)
+            report = await vicidial.examine_api(client, site, lines, running=running, shadow=shadow)
         finally:
             await client.close()
         return not report.busy, report.findings
@@ -112,7 +113,10 @@ class Examination:
     def _line(self, extension: str, *, call: bool) -> None:
         report = examine_line(self._settings.sip, extension, call=call)
         self._tell(*report.findings)
-        if report.strays and self._settings.dialer.vicidial is not None:
+        if report.strays and self._settings.dialer.shadow:
+            told = "nobody is sent on in shadow mode: the call is a copy, its customer talks to somebody else"
+            self._tell(Finding("rescue", Level.SKIP, told))
+        elif report.strays and self._settings.dialer.vicidial is not None:
             self._tell(*asyncio.run(self._rescue(report.strays)))
 
     async def _rescue(self, strays: list[DialerCall]) -> list[Finding]:

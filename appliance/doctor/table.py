@@ -27,6 +27,8 @@ DIALERS_OWN = frozenset("DROP INCALL NA NEW PDROP PU QUEUE XDROP".split())
 
 ALWAYS = ("busy", "cut_short", "transferred")
 """Outcomes of the product that a campaign does not list."""
+BOX_FAILED = frozenset(("technical", "cut_short"))
+"""Outcomes that say nothing of the person: the dialer must not count their status as human answered."""
 
 
 def extension(number: str) -> Finding:
@@ -58,9 +60,11 @@ def statuses(settings: Dialer, campaign: Campaign, confirmed: Collection[str]) -
     unsure = sorted(needed - STOCK_STATUSES - set(confirmed))
     if not unsure:
         return Finding("statuses", Level.PASS, f"{', '.join(sorted(needed))}: VICIdial's own, or confirmed")
+    by_human = {settings.status_of(name) for name in _outcomes(campaign) if name not in BOX_FAILED}
+    answered = ", ".join(f"{status} {'Y' if status in by_human else 'N'}" for status in unsure)
     todo = (
         "the API does not list statuses, and the dialer writes unknown ones without a word: add them under Admin, System"
-        f" Statuses (human answered: Y), then confirm: sidetone doctor --statuses {','.join(unsure)}"
+        f" Statuses (human answered: {answered}), then confirm: sidetone doctor --statuses {','.join(unsure)}"
     )
     return Finding("statuses", Level.WARN, f"not VICIdial's own, not confirmed: {', '.join(unsure)}", todo)
 

@@ -1,6 +1,7 @@
 """VICIdial's two APIs: do they answer, may our user do what the box needs, and does the dialer have what the settings name?
 
-Every probe is such that it cannot change anything, whatever the answer: reads, and writes about what cannot exist.
+Every probe is such that it cannot change anything, whatever the answer: reads, and writes about what cannot exist. In shadow
+mode there are only reads.
 """
 
 from __future__ import annotations
@@ -41,15 +42,18 @@ class Probe(NamedTuple):
     ask: Callable[[], Awaitable[object]]
 
 
-async def examine_api(client: Client, settings: Vicidial, lines: int, *, running: bool) -> ApiReport:
-    """Stops at the first sign of a refused password. `lines` is how many the box takes, `running` whether it does now."""
+async def examine_api(client: Client, settings: Vicidial, lines: int, *, running: bool, shadow: bool = False) -> ApiReport:
+    """Stops at the first sign of a refused password. `lines` is how many the box takes, `running` whether it does now.
+
+    With `shadow`, `client` is one that is read only.
+    """
     found = _Findings()
     if not await _versions(client, found):
         return ApiReport(found.all, False)
     if not await _password(client, settings, found):
         return ApiReport(found.all, False)
     await _permissions(client, settings, found)
-    busy = await _remote_agent(client, settings, lines, running, found)
+    busy = await _remote_agent(client, settings, lines, found, running=running, shadow=shadow)
     await _groups(client, settings, found)
     return ApiReport(found.all, busy)
 
@@ -150,6 +154,9 @@ async def _permissions(client: Client, settings: Vicidial, found: _Findings) -> 
         except VicidialError as error:
             if error.trouble is Trouble.FORBIDDEN:
                 found.trouble(check, error)
+            elif error.trouble is Trouble.READ_ONLY:
+                told = f"not asked for: shadow mode writes nothing; needed without it for: {probe.used_for}"
+                found.add(check, Level.SKIP, told)
             elif error.trouble is Trouble.TOO_OLD:
                 found.add(check, Level.WARN, f"this build does not know it; needed for: {probe.used_for}", error.hint)
             elif error.trouble in _DEAD:
@@ -162,11 +169,13 @@ async def _permissions(client: Client, settings: Vicidial, found: _Findings) -> 
             found.add(check, Level.PASS, f"granted; needed for: {probe.used_for}")
 
 
-async def _remote_agent(client: Client, settings: Vicidial, lines: int, running: bool, found: _Findings) -> bool:
+async def _remote_agent(
+    client: Client, settings: Vicidial, lines: int, found: _Findings, *, running: bool, shadow: bool
+) -> bool:
     """Is it there, and does it take calls exactly when somebody is here to take them?"""
     check, user = "remote agent", settings.agent_user
     try:
-        if settings.manage_lines and await client.update_remote_agent() is Told.GONE:
+        if settings.manage_lines and not shadow and await client.update_remote_agent() is Told.GONE:
             todo = "dialer.vicidial.agent_user is the User Start of the remote agent (Admin, Remote Agents): is it there?"
             found.add(check, Level.FAIL, f"there is no remote agent whose User Start is {user}", todo)
             return False
@@ -176,7 +185,12 @@ async def _remote_agent(client: Client, settings: Vicidial, lines: int, running:
         return False
     ours = line_users(user, lines)
     active = [row for row in rows if row.user in ours and row.status != "PAUSED"]
-    if not active and running:
+    if shadow and active:
+        todo = f"in shadow mode the box is only given copies of other people's calls: {ACTIVE_TODO}"
+        found.add(check, Level.FAIL, f"{user} is ACTIVE in shadow mode: its customers would meet silence", todo)
+    elif not active and shadow:
+        found.add(check, Level.PASS, f"{user} takes no calls (INACTIVE), as it should be in shadow mode")
+    elif not active and running:
         todo = "set it ACTIVE (Admin, Remote Agents) when calls are wanted; do the users of its lines exist?"
         found.add(check, Level.WARN, f"{user} takes no calls (INACTIVE) while the box is ready for them", todo)
     elif not active:

@@ -258,9 +258,9 @@ class Wire:
             async with self._http[function.api].stream("POST", self._urls[function.api], data=body) as response:
                 text = await _text(response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise self._lost(function, Trouble.UNREACHABLE, _named(error, self._secrets)) from None
+            raise self._lost(function, Trouble.UNREACHABLE, self._named(function, error)) from None
         except httpx.HTTPError as error:
-            raise self._lost(function, Trouble.UNCLEAR, _named(error, self._secrets)) from None
+            raise self._lost(function, Trouble.UNCLEAR, self._named(function, error)) from None
         if response.status_code in PASSING or response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise self._lost(function, Trouble.UNCLEAR, f"HTTP {response.status_code}")
         if not response.is_success:
@@ -273,6 +273,10 @@ class Wire:
         if reply.shape is Shape.EMPTY:
             raise VicidialError(Trouble.UNCLEAR, f"{function.called}: {reply.told}")
         return reply
+
+    def _named(self, function: Function, error: httpx.HTTPError) -> str:
+        """What went wrong and where: httpx does not say whom it could not reach."""
+        return f"{self._urls[function.api]}: {redacted(str(error) or type(error).__name__, self._secrets)}"
 
     def _refused(self, function: Function, refusal: Refusal) -> VicidialError:
         trouble, message, hint = _REFUSED[refusal]
@@ -328,7 +332,3 @@ async def _text(response: httpx.Response) -> str:
         if len(body) > LONGEST_ANSWER_BYTES:
             break
     return bytes(body[:LONGEST_ANSWER_BYTES]).decode(errors="replace")
-
-
-def _named(error: httpx.HTTPError, secrets: tuple[str, ...]) -> str:
-    return redacted(str(error) or type(error).__name__, secrets)
