@@ -397,6 +397,10 @@ class Daemon:
             case events.Incoming(caller_name=name, caller_number=number, sip_call_id=sip_call_id):
                 name, number, sip_call_id = map(_readable, (name, number, sip_call_id))
                 self._incoming(events.Incoming(event.call, name, number, sip_call_id, tuple(map(_readable, event.ids))))
+            case events.HungUp(call=call, code=408, by_us=False):
+                # One row of its own: a network that was cut shows in these, call by call.
+                self._dialer.alarm("rtp_lost", f"{call}: {_readable(event.reason)}; its leg was ended")
+                self._happened(event)
             case events.MediaStarted() | events.HungUp():
                 self._happened(event)
             case RegistrationChanged(state=state, detail=detail):
@@ -486,6 +490,8 @@ class Daemon:
             media=self._media_counts(),
             store=self._store_health(),
             dialer=self._dialer.health(),
+            alarms=self._dialer.alarms,
+            refused_invites=self._sip.refused_invites,
         )
 
     def _media_counts(self) -> api.Media:

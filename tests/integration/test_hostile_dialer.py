@@ -296,3 +296,12 @@ def test_a_slow_api_makes_no_greeting_and_no_frame_late(box: Box, dialer: Hostil
     p95_ms = {slow: statistics.quantiles(late_ms[slow], n=20)[-1] for slow in late_ms}
     assert p95_ms[True] < p95_ms[False] + 10, p95_ms
     eventually(lambda: double.wrong_status() == [], "the calls' statuses")
+
+
+def test_a_line_that_falls_silent_is_ended_with_a_row_of_its_own(box: Box, dialer: Hostile) -> None:
+    """A cut network brings no BYE: the RTP that no longer comes is all that tells."""
+    before = journal(box)["rtp_lost"]
+    caller = dialer.greeted(dialer.call(b'"x"'))
+    caller.remote_rtp = None
+    eventually(lambda: journal(box)["rtp_lost"] == before + 1, "the alarm")
+    eventually(lambda: all(outcomes(box)), "the end of the call")
