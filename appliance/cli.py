@@ -82,7 +82,12 @@ def _parser() -> argparse.ArgumentParser:
 
     owed = "The exit code is 1 when something is parked or older than five minutes, else 0."
     outbox = with_config(command("outbox", _outbox, "list what is owed to the dialer, or try again what was parked", owed))
-    outbox.add_argument("action", nargs="?", choices=["retry"], help="try again what was parked, or everything after a lock")
+    outbox.add_argument(
+        "action",
+        nargs="?",
+        choices=["retry"],
+        help="try again what was parked; everything, after a password was corrected on the dialer",
+    )
     outbox.add_argument("--all", action="store_true", help="also what was delivered in the last 30 days")
     outbox.add_argument("--json", action="store_true", help="as one JSON array")
 

@@ -167,6 +167,7 @@ class DialerSide:
             case State.REGISTERED if not self._registered_once:
                 self._registered_once = True
                 self._begin_work()
+                self.desk.look_for_stranded()  # who came while the box was off is in the mailbox
             case State.REGISTERED if self._away:
                 self._away = False
                 self.desk.look_for_stranded()

@@ -46,11 +46,15 @@ def print_status(status: Status, verdict: Verdict, now: datetime) -> None:
         state = "[green]up[/]" if engine.up else "[red]down[/]"
         restarts = f", {engine.restarts} restarts" if engine.restarts else ""
         out.print(f"{engine.engine.capitalize():13} {state}  {names}{restarts}")
-    out.print(f"Store         {'[green]good[/]' if status.store.healthy else f'[red]{_plain(status.store.detail)}[/]'}")
+    store = status.store
+    good = "[green]good[/]" if store.healthy else f"[red]{_plain(store.detail)}[/]"
+    lost = f", lost {store.lost_rows} rows and {store.lost_audio_s:.0f} s of audio"
+    out.print(f"Store         {good}{lost if store.lost_rows or store.lost_audio_s else ''}")
     out.print(f"Dialer        {_dialer(status.dialer)}")
     media = status.media
     out.print(f"Media         {media.late_frames} late frames, {media.underruns} underruns, {media.overruns} overruns")
-    out.print(f"Calls         {len(status.calls)} of {status.lines} lines")
+    refused = f", {status.refused_invites} of strangers were refused" if status.refused_invites else ""
+    out.print(f"Calls         {len(status.calls)} of {status.lines} lines{refused}")
     for call in status.calls:
         out.print(f"  {call.call}  {_plain(call.caller_number):15} since {call.started_at}  {call.state}")
     lately = [alarm for alarm in status.alarms if now - datetime.fromisoformat(alarm.at) <= ALARMS_SHOWN_FOR]
@@ -116,10 +120,10 @@ def print_finding(finding: Finding) -> None:
     """One line of the doctor's, and what to do about it below."""
     out = _console()
     out.print(
-        f"[{_FOUND_STYLE[finding.level]}]{finding.level.value.upper():4}[/]  {_plain(finding.check):26} {_plain(finding.found)}"
+        f"[{_FOUND_STYLE[finding.level]}]{finding.level.value.upper():4}[/]  {_plain(finding.check):33} {_plain(finding.found)}"
     )
     if finding.todo:
-        out.print(f"{'':33}-> {_plain(finding.todo)}", style="dim")
+        out.print(f"{'':40}-> {_plain(finding.todo)}", style="dim")
 
 
 def print_findings_end(findings: Sequence[Finding]) -> None:

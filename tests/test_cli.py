@@ -19,7 +19,8 @@ from appliance.dialers.protocol import Delivery, EntryKind
 from appliance.engines import registry
 from appliance.store.outbox import OutboxStore
 from tests.api.test_wire import STATUS
-from tests.box import PASSWORD, Box, sidetone
+from tests.box import PASSWORD, Box, eventually, sidetone
+from tests.sip.test_line import invite
 
 BROKEN_CAMPAIGN = """
 name = ""
@@ -222,6 +223,22 @@ def test_status_where_nothing_runs(box: Box) -> None:
     }
 
 
+def test_alarms_and_refused_strangers_are_told(tmp_path: Path) -> None:
+    with Box(tmp_path) as box:
+        section = {"url": "http://127.0.0.1:9", "user": "bot", "password": "x", "agent_user": "9001", "campaign": "C"}
+        box.settings["dialer"] = {"kind": "vicidial", "vicidial": section}
+        box.write()
+        box.start()
+        eventually(lambda: "api_down: " in box.log, "an alarm")
+        alarm, *_ = json.loads(box.command("status", "--json").stdout)["alarms"]
+        assert alarm["kind"] == "api_down"
+        assert "http://127.0.0.1:9/" in alarm["message"]
+        assert invite(box.sip_port, "0 PCMU/8000", "127.0.0.3").startswith("SIP/2.0 403")
+        shown = box.command("status").stdout
+        assert f"Alarm         {alarm['at']}  api_down  {alarm['message']}\n" in shown
+        assert "Calls         0 of 4 lines, 1 of strangers were refused\n" in shown
+
+
 @pytest.mark.parametrize("more", [(), ("--json",)])
 def test_calls_where_nothing_ever_ran(box: Box, more: tuple[str, ...]) -> None:
     done = box.command("calls", *more)
@@ -316,11 +333,25 @@ def test_what_is_parked_is_an_exit_code_and_what_was_delivered_is_not_owed(box: 
     assert [row["what"] for row in json.loads(box.command("outbox", "--all", "--json").stdout)] == ["already", None]
 
 
-def test_no_outbox_yet_is_an_error_with_a_hint(box: Box) -> None:
-    done = box.command("outbox")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "there is no outbox yet" in done.stderr
-    assert "hint: " in done.stderr
+def test_a_box_that_never_ran_owes_nothing(box: Box) -> None:
+    for more in ((), ("--all",)):
+        done = box.command("outbox", *more)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "nothing is owed to the dialer\n", "")
+    assert box.command("outbox", "--json").stdout == "[]\n"
+    assert not box.state.exists()
+
+
+@pytest.mark.parametrize("name", ["reconcile", "shadow"])
+def test_without_a_journal_nothing_can_be_compared(box: Box, name: str) -> None:
+    done = box.command(name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "only a vicidial keeps a log" in done.stderr
+    section = {"url": "http://127.0.0.1:9", "user": "bot", "password": "x", "agent_user": "9001", "campaign": "C"}
+    box.settings["dialer"] = {"kind": "vicidial", "vicidial": section}
+    box.write()
+    done = box.command(name)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith(f"error: {box.state}/sidetone.db: there is no journal yet\n  hint: ")
 
 
 def test_outbox_retry_asks_what_runs(box: Box) -> None:
@@ -351,6 +382,9 @@ def test_help_tells_every_command_and_the_exit_codes() -> None:
         assert f"\n    {name}" in done.stdout
     done = sidetone("status", "--help")
     assert "0 registered and healthy" in " ".join(done.stdout.split())
+    for name in ("reconcile", "shadow"):
+        done = sidetone(name, "--help")
+        assert "3 when the dialer cannot be asked or there is no journal to read, else 0." in " ".join(done.stdout.split())
 
 
 def test_no_command_is_a_question_for_help() -> None:

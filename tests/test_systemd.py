@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import inspect
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from appliance import cli, guard
 from appliance.api.server import LAST_WORDS_S
-from appliance.config.settings import Limits
+from appliance.config.settings import Limits, Paths
 from appliance.daemon import FAREWELL_S, SIP_STOP_S, STALLED_S
 from appliance.dialer_side import PAUSE_S, STOP_S, TOLD_S
 from appliance.dialers.desk import START_S
@@ -20,6 +21,7 @@ from appliance.engines.client import _STOP_WITHIN_S
 from appliance.store.store import Store
 
 UNITS = Path(__file__).parents[1] / "systemd"
+README = UNITS.parent / "README.md"
 BOTH = ("sidetone.service", "sidetone-guard.service")
 
 
@@ -30,16 +32,64 @@ def unit(name: str) -> configparser.ConfigParser:
     return parsed
 
 
+def instructions() -> str:
+    """The commands of the README's section that makes a service of the box."""
+    found = re.search(r"^## As a service\n(.*?)^## ", README.read_text(), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return "".join(line for line in found[1].splitlines(keepends=True) if line.startswith("    "))
+
+
+def said(pattern: str) -> str:
+    """What the one command like this names."""
+    [found] = re.findall(pattern, instructions(), re.MULTILINE)
+    return str(found)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """The root of a machine on which the README's commands were run: the checkout, its environment, the units."""
+    assert "./build.sh setup" in instructions()
+    made = tmp_path / said(r"git clone \. /(\S+)") / ".venv/bin/sidetone"  # the one that build.sh installs the package in
+    made.parent.mkdir(parents=True)
+    made.write_text("#!/bin/sh\n")
+    made.chmod(0o755)
+    copied, where = re.findall(r"install -m 644 (.*) /(etc/systemd/system)$", instructions(), re.MULTILINE)[0]
+    (tmp_path / where).mkdir(parents=True)
+    for path in copied.split():
+        shutil.copy(UNITS.parent / path, tmp_path / where)
+    return tmp_path
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
-def test_systemd_takes_both_units(tmp_path: Path) -> None:
-    for name in BOTH:
-        text = (UNITS / name).read_text().replace("/opt/sidetone/bin/sidetone", "/bin/true")
-        (tmp_path / name).write_text(text.replace("User=sidetone", "User=root"))
-    units = [tmp_path / name for name in BOTH]
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units], capture_output=True, text=True, check=False
-    )
+def test_systemd_takes_both_units_where_the_readme_puts_them(machine: Path) -> None:
+    verify = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", f"--root={machine}", *BOTH]
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_what_a_unit_needs_is_made_by_the_readme(machine: Path, name: str) -> None:
+    service = unit(name)["Service"]
+    program = service["ExecStart"].split()[0]
+    assert (machine / program.lstrip("/")).exists()
+    assert said(r"ln -s (\S+) /usr/local/bin/sidetone$") == program
+    assert said(r"useradd --system .* (\S+)$") == service["User"]
+    assert name.removesuffix(".service") in said(r"systemctl enable --now (.*)$").split()
+
+
+def test_the_user_of_the_units_can_read_the_settings_and_nobody_is_warned_of_them() -> None:
+    owner, path, mode = re.findall(r"chown (\S+) (\S+) && chmod (\d+) \2$", instructions(), re.MULTILINE)[0]
+    assert {unit(name)["Service"]["User"] for name in BOTH} == {owner}
+    assert Path(path) == cli.DEFAULT_CONFIG
+    assert int(mode, 8) == 0o600
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_the_folders_that_systemd_makes_are_those_of_the_settings(name: str) -> None:
+    service = unit(name)["Service"]
+    assert Path("/var/lib", service["StateDirectory"]) == Paths().state
+    if name == "sidetone.service":  # the guard asks there, and makes nothing
+        assert Path("/run", service["RuntimeDirectory"]) == Paths().runtime
 
 
 @pytest.mark.parametrize("name", BOTH)

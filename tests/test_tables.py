@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 import pytest
 
 from appliance.api.verdict import judged
-from appliance.api.wire import ActiveCall, EngineHealth, Media, Registration, RegistrationState, Status, StoreHealth
+from appliance.api.wire import ActiveCall, Alarm, EngineHealth, Media, Registration, RegistrationState, Status, StoreHealth
 from appliance.calls.shadow import ShadowReport
 from appliance.dialers.protocol import Delivery, Entry, EntryKind
 from appliance.doctor.findings import Finding
@@ -24,6 +26,7 @@ from appliance.tables import (
 
 NASTY = "[bold]4155[/] \x1b[2J\n[/nothing]"
 SHOWN = "[bold]4155[/] ?[2J?[/nothing]"
+NOW = datetime(2026, 1, 2, 4, 0, tzinfo=UTC)
 STATUS = Status(
     version="1.0",
     started_at="2026-01-02T03:04:05Z",
@@ -39,17 +42,20 @@ STATUS = Status(
 
 def test_what_callers_and_the_world_send_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
     status = msgspec.structs.replace(
-        STATUS, store=StoreHealth(False, NASTY), registration=Registration(RegistrationState.REFUSED, NASTY)
+        STATUS,
+        store=StoreHealth(False, NASTY),
+        alarms=[Alarm(NASTY, NASTY, "2026-01-02T03:00:00.000Z")],
+        registration=Registration(RegistrationState.REFUSED, NASTY),
     )
-    print_status(status, judged(status))
+    print_status(status, judged(status), NOW)
     print_calls([CallRecord(1, "c1", "2026-01-02T03:04:06Z", NASTY, NASTY, "x", "completed", {}, 61.0, None, "/r/a.txt")])
     shown = capsys.readouterr().out
-    assert shown.count(SHOWN) == 6
+    assert shown.count(SHOWN) == 8
     assert "\x1b" not in shown
 
 
 def test_the_first_line_is_what_monitoring_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    print_status(STATUS, judged(STATUS))
+    print_status(STATUS, judged(STATUS), NOW)
     lines = capsys.readouterr().out.splitlines()
     assert lines[:4] == [
         "OK",
@@ -57,6 +63,27 @@ def test_the_first_line_is_what_monitoring_shows(capsys: pytest.CaptureFixture[s
         "Registration  registered  registered 8371 at dialer",
         "Speech        up  voice flite, 2 restarts",
     ]
+
+
+def test_the_newest_alarms_of_a_day_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    ages = [timedelta(minutes=1), timedelta(hours=23), timedelta(hours=25), *[timedelta(hours=26)] * 17]
+    alarms = [Alarm("voicemail", f"n{n}", (NOW - age).isoformat()) for n, age in enumerate(ages)]
+    status = msgspec.structs.replace(STATUS, alarms=alarms)
+    print_status(status, judged(status), NOW)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("Alarm")]
+    assert lines == [["Alarm", alarm.at, "voicemail", alarm.message] for alarm in alarms[:2]]
+    many = msgspec.structs.replace(STATUS, alarms=[Alarm("locked", f"n{n}", NOW.isoformat()) for n in range(9)])
+    print_status(many, judged(many), NOW)
+    told = [line.split()[-1] for line in capsys.readouterr().out.splitlines() if line.startswith("Alarm")]
+    assert told == ["n0", "n1", "n2", "n3", "n4"]
+
+
+def test_what_was_lost_and_who_was_refused_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    status = msgspec.structs.replace(STATUS, store=StoreHealth(lost_rows=3, lost_audio_s=4.6), refused_invites=201)
+    print_status(status, judged(status), NOW)
+    lines = capsys.readouterr().out.splitlines()
+    assert "Store         good, lost 3 rows and 5 s of audio" in lines
+    assert "Calls         1 of 10 lines, 201 of strangers were refused" in lines
 
 
 def test_long_lines_are_not_folded_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

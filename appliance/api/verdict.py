@@ -64,6 +64,8 @@ def _dialer_problems(dialer: DialerHealth) -> list[str]:
         problems.append(f"{dialer.outbox_parked} entries of the outbox cannot be delivered: sidetone outbox")
     if dialer.outbox_oldest_s > OLD_S:
         problems.append(f"the dialer is owed {dialer.outbox} entries, the oldest for {dialer.outbox_oldest_s / 60:.0f} min")
+    if dialer.outbox_lost:
+        problems.append(f"{dialer.outbox_lost} entries of the outbox were lost, for the disk took none: sidetone reconcile")
     if dialer.mailbox:
         problems.append(f"{dialer.mailbox} customers left a message in the phone's voicemail box: they met nobody")
     return problems

@@ -92,10 +92,11 @@ class StoreHealth(msgspec.Struct, frozen=True):
 
 class DialerHealth(msgspec.Struct, frozen=True):
     """`kind` is "vicidial", "pbx" or "queue". `reachable` is None before its API was asked for the first time, and where it
-    has none. `locked`: it refused our password; nothing is sent till `sidetone outbox retry`.
+    has none. `locked`: it refused our password; nothing is sent till a restart or `sidetone outbox retry`.
 
     `lines` is how many calls the dialer was last asked for, None where it cannot be told. `outbox` counts what is owed to
-    it, `outbox_parked` what can never be delivered as it is; `outbox_oldest_s` is how long the oldest has waited.
+    it, `outbox_parked` what can never be delivered as it is; `outbox_oldest_s` is how long the oldest has waited;
+    `outbox_lost` counts what was given up since the start, for no disk took it.
     `mailbox` counts voicemails in the phone's box: each is a customer who met nobody.
     """
 
@@ -108,6 +109,7 @@ class DialerHealth(msgspec.Struct, frozen=True):
     outbox: int = 0
     outbox_parked: int = 0
     outbox_oldest_s: float = 0.0
+    outbox_lost: int = 0
     mailbox: int = 0
 
 
@@ -117,7 +119,8 @@ class DialerHealth(msgspec.Struct, frozen=True):
 class Status(Message, frozen=True):
     """Everything at one moment. First message of a subscription; what follows are changes to it.
 
-    `alarms` are the last MAX_ALARMS since the daemon started, the newest first.
+    `alarms` are the last MAX_ALARMS since the daemon started, the newest first. `refused_invites` counts
+    the calls of strangers, which the box never takes.
     """
 
     version: str
@@ -131,6 +134,7 @@ class Status(Message, frozen=True):
     store: StoreHealth
     dialer: DialerHealth = DialerHealth()
     alarms: list[Alarm] = []
+    refused_invites: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """As plain data for `json.dumps`."""

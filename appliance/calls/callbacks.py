@@ -193,12 +193,6 @@ def _minutes_meant(clock: str, hours: Hours) -> list[int]:
 # Zones ---------------------------------------------------------------------------------------------------------------
 
 
-def zone_of(gmt_offset_h: float | None, otherwise_h: float) -> float:
-    """The lead's offset from UTC in hours as the dialer gave it, or `otherwise_h` where that is none (VICIdial's
-    `gmt_offset_now`, -12 to 14 with quarters; the time zone database knows no other)."""
-    return gmt_offset_h if gmt_offset_h is not None and -12 <= gmt_offset_h <= 14 else otherwise_h
-
-
 def lead_now(utc_now: datetime, gmt_offset_h: float) -> datetime:
     """What the lead's clock shows, naive, at `utc_now` (naive or aware, in UTC)."""
     return utc_now.replace(tzinfo=None) + timedelta(hours=gmt_offset_h)

@@ -104,12 +104,6 @@ class Governor:
         self._too_much: dict[int, float] = {}  # calls -> when that was seen
         self._slow_with: Load | None = None  # when a line was last taken for slow replies alone
 
-    @property
-    def proven(self) -> int:
-        """The most calls that were up for `UP_AFTER_S` in all with at most one second in a hundred too much; 0 before that."""
-        good = [n for n, m in self.measured.items() if m.seconds >= UP_AFTER_S and m.sick_seconds * 100 <= m.seconds]
-        return max(good, default=0)
-
     def observe(self, load: Load, now: float) -> int | None:
         """The new `lines`, None where they stay. `now` is monotonic seconds; no two changes within `ASK_EVERY_S`."""
         if self._seen_at is not None and now - self._seen_at > SILENCE_S:

@@ -122,11 +122,6 @@ class SpeechTracker:
         return self._last_speech
 
     @property
-    def now_samples(self) -> int:
-        """Audio time of the last row."""
-        return self._now
-
-    @property
     def silence_s(self) -> float:
         """Seconds since the last speech of this stretch."""
         return (self._now - self._last_speech) / RATE_HZ

@@ -53,18 +53,31 @@ class _Section(BaseModel):
 class Transport(enum.StrEnum):
     UDP = "udp"
     TCP = "tcp"
+    TLS = "tls"
+
+
+class Srtp(enum.StrEnum):
+    """Encrypted audio, its keys in the SDP (RFC 4568)."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
 
 
 class Sip(_Section):
     """The phone that the dialer knows us as. On VICIdial the password is the phone's Registration Password.
 
-    Calls are taken from the address that accepted our registration and from `trusted`, from nobody else.
+    Calls are taken from the address that accepted our registration and from `trusted`, from nobody else. `tls_ca` is a PEM
+    file of whoever may have signed the dialer's certificate; Debian's store where nothing else is said.
     """
 
     registrar: Host
     username: SipUser
     password: Password
     transport: Transport = Transport.UDP
+    tls_ca: Path = Path("/etc/ssl/certs/ca-certificates.crt")
+    tls_verify: bool = True
+    srtp: Srtp = Srtp.OFF
     bind: IPv4Address = IPv4Address("0.0.0.0")
     port: int = Field(default=5060, ge=0, le=65535)
     rtp_port: int = Field(default=16384, ge=1024, le=65000)

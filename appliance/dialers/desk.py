@@ -7,6 +7,7 @@ beside the 20 ms tick. The daemon tells the desk what happened and returns at on
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
 import threading
@@ -36,6 +37,7 @@ FOUND_S = 15.0  # and its paperwork for so long
 MOVED_S = 2.0  # a leg that ends so soon after an unclear transfer was ended by it
 AGAIN_S = 1.0
 HEALTH_S = 1.0
+PROBE_EVERY = 15  # of these: a web server that died over night is known before the first call of the morning
 START_S = 10.0
 NO_NUMBER = re.compile(r"\D+")
 
@@ -198,20 +200,23 @@ class Desk:
             log.exception("a bug at the dialer's desk")
 
     async def _watch(self) -> None:
-        while True:
+        for second in itertools.count(1):
             await asyncio.sleep(HEALTH_S)
             self._tell_health()
+            if second % PROBE_EVERY == 0:
+                self._begin(self._dialer.probe())
 
     def _tell_health(self) -> None:
         health, counts = self._dialer.health, self._courier.counts
         now = DeskHealth(
             reachable=health.reachable,
             locked=health.locked,
-            detail=counts.failing or health.detail,
+            detail="; ".join(filter(None, (health.detail, counts.failing))),
             lines=self._lines.taken,
             outbox=counts.open,
             outbox_parked=counts.parked,
             outbox_oldest_s=float(round(counts.oldest_s)),
+            outbox_lost=counts.lost,
         )
         was, self._told = self._told, now
         if now != was:

@@ -49,6 +49,7 @@ class DeskHealth(msgspec.Struct, frozen=True):
     outbox: int = 0
     outbox_parked: int = 0
     outbox_oldest_s: float = 0.0
+    outbox_lost: int = 0
 
 
 FromDesk = (

@@ -53,6 +53,9 @@ class PbxDialer:
     async def stranded(self, ours: frozenset[str]) -> list[DialerCall]:
         return []
 
+    async def probe(self) -> None:
+        """There is no API; its registration tells of a PBX that is away."""
+
     def unlock(self) -> None:
         """There is no password."""
 

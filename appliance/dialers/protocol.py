@@ -180,6 +180,9 @@ class Dialer(Protocol):
     async def stranded(self, ours: frozenset[str]) -> list[DialerCall]:
         """Calls that the dialer holds on our lines while no leg of ours has them (`ours`: ids of ours): voicemail, a crash."""
 
+    async def probe(self) -> None:
+        """Ask the dialer anything harmless, so that `health` is true while there is nothing else to ask."""
+
     def unlock(self) -> None:
         """An operator says that the password is right now: try again."""
 

@@ -54,6 +54,9 @@ class QueueDialer(PbxDialer):
     def health(self) -> Health:
         return self._health
 
+    async def probe(self) -> None:
+        """Nothing: what keeps the membership asks often enough."""
+
     def unlock(self) -> None:
         """An operator says that the secret is right now: try again."""
         if self._health.locked:

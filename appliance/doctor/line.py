@@ -16,7 +16,7 @@ import msgspec
 
 from appliance.audio.tones import tone, tone_dbov
 from appliance.calls.events import HungUp, Incoming, MediaStarted
-from appliance.config.settings import Sip
+from appliance.config.settings import Sip, Transport
 from appliance.dialers.protocol import DialerCall
 from appliance.dialers.vicidial.correlation import dialer_call
 from appliance.doctor.findings import Finding, Level
@@ -95,15 +95,16 @@ class _Line:
         if changed is not None and changed.state is State.REGISTERED:
             self.found("registration", Level.PASS, f"registered {where}")
             return True
+        transport = self._settings.transport.value.upper()
         if changed is not None and changed.state is State.REFUSED:
             todo = "check sip.username and sip.password (on VICIdial: Admin, Phones, Registration Password); it was tried once"
             if self._tail:
-                todo += "; may this phone register over TCP at all?"
+                todo += f"; may this phone register over {transport} at all?"
             self.found("registration", Level.FAIL, f"{where} is refused: wrong password, or no such phone", todo)
             return False
-        transport = self._settings.transport.value.upper()
         todo = f"is sip.registrar right, is {transport} to it open in the firewalls, does the dialer run?"
-        self.found("registration", Level.FAIL, f"{self._settings.registrar} does not answer", todo)
+        why = f"{self._settings.registrar} does not answer" if changed is None else changed.detail.removesuffix("; trying on")
+        self.found("registration", Level.FAIL, why, todo)
         return False
 
     def mailbox(self) -> None:
@@ -136,7 +137,8 @@ class _Line:
 
     @property
     def _tail(self) -> str:
-        return ";transport=tcp" if self._settings.transport.value == "tcp" else ""
+        transport = self._settings.transport
+        return "" if transport is Transport.UDP else f";transport={transport.value}"
 
     def _tones(self, placed: str, rung: str) -> tuple[float, float]:
         """How loud each leg's tone is on the other leg: the placed one's, then the rung one's. dBov."""

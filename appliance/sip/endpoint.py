@@ -34,7 +34,14 @@ from appliance.sip.registration import (
     SendUnregister,
     State,
 )
-from appliance.sip.stack import account_config, close_stack, open_stack, registrar_uri
+from appliance.sip.stack import (
+    account_config,
+    certificate_refused,
+    close_stack,
+    new_contact_config,
+    open_stack,
+    registrar_uri,
+)
 from appliance.sip.translate import candidate_ids, voice_messages
 from appliance.sip.trust import Trust
 
@@ -70,7 +77,8 @@ class _PjEndpoint(pj.Endpoint):  # type: ignore[misc]
 
     def onTransportState(self, prm: pj.OnTransportStateParam) -> None:
         if prm.state == pj.PJSIP_TP_STATE_DISCONNECTED:
-            self._happened.append(self._owner._on_transport_lost)
+            why = certificate_refused(prm.tlsInfo)
+            self._happened.append(lambda now: self._owner._on_transport_lost(now, why))
 
     def onRejectedIncomingCall(self, prm: pj.OnRejectedIncomingCallParam) -> None:
         source, ids = prm.rdata.srcAddress, candidate_ids(prm.rdata.wholeMsg, self._owner._settings.id_headers)
@@ -136,6 +144,8 @@ class SipEndpoint:
         self._stop_by: float | None = None
         self._endpoint: _PjEndpoint | None = None
         self._account: _Account | None = None
+        self._contact_is_old = False
+        self._contacts = 0
         self._metronome: Metronome | None = None
 
     # For everybody ---------------------------------------------------------------------------------------------------
@@ -305,7 +315,10 @@ class SipEndpoint:
     def _on_probe_answer(self, now: float) -> None:
         self._act(self._registration.on_probe_answer(now))
 
-    def _on_transport_lost(self, now: float) -> None:
+    def _on_transport_lost(self, now: float, untrusted: str) -> None:
+        self._contact_is_old = True
+        if untrusted and self._settings.tls_verify:
+            self._act(self._registration.on_untrusted(now, untrusted))
         self._act(self._registration.on_transport_lost(now))
 
     def _act(self, actions: list[Action]) -> None:
@@ -323,6 +336,10 @@ class SipEndpoint:
 
     def _send_register(self, account: _Account, *, renew: bool) -> None:
         try:
+            if renew and self._contact_is_old:
+                self._contacts += 1
+                account.modify(new_contact_config(self._settings, self._contacts))
+                self._contact_is_old = False
             account.setRegistration(renew)
         except pj.Error as error:
             reason = error.reason

@@ -91,6 +91,7 @@ class Registration:
         self._refusals = 0
         self._attempt = 0
         self._lost_since = now
+        self._untrusted = ""
         self._probe_sent_at: float | None = None
         self._missed = 0
         self._unanswered_ever = 0
@@ -156,6 +157,7 @@ class Registration:
     def _on_accepted(self, now: float, expires_s: float) -> list[Action]:
         was, self._accepted = self.state, True
         self._refusals = self._attempt = self._missed = 0
+        self._untrusted = ""
         self._patience_until = None
         granted_s = expires_s if expires_s > 0 else float(self._expires_s)
         self._register_at = now + min(granted_s / 2, DEAF_REFRESH_S if self._deaf() else granted_s)
@@ -219,6 +221,21 @@ class Registration:
             return []
         self._missed += 1
         return self._probe(now)
+
+    def on_untrusted(self, now: float, why: str) -> list[Action]:
+        """Whoever is at the registrar's address showed a certificate (TLS) that is not to be trusted, and the connection was
+        given up for it. It is told once until the registrar accepts us, and tried on as after any loss."""
+        if self.state in (State.OFF, State.REFUSED) or self._leave_by is not None or why == self._untrusted:
+            return []
+        if self.state is not State.LOST:
+            self._lost_since = now
+        self._untrusted, self._patience_until = why, None
+        return [
+            self._enter(
+                State.LOST,
+                f"the dialer's certificate is not trusted: {why}; check sip.registrar and sip.tls_ca; trying on",
+            )
+        ]
 
     def handle_timer(self, now: float) -> list[Action]:
         """Call at `deadline`, or at any time."""

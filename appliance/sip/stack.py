@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import errno
+import logging
+import ssl
+from pathlib import Path
 
 import pjsua2 as pj
 
 from appliance.audio.formats import FRAME_S, RATE_HZ
-from appliance.config.settings import Sip, Transport
+from appliance.config.settings import Sip, Srtp, Transport
 from appliance.errors import SipError
+
+log = logging.getLogger(__name__)
 
 PTIME_MS = round(FRAME_S * 1000)
 RTP_PORTS_PER_CALL = 2
+_HANDSHAKE_MS = 3000
 _LAST_PORT = 65534
+_TRANSPORTS = {
+    Transport.UDP: pj.PJSIP_TRANSPORT_UDP,
+    Transport.TCP: pj.PJSIP_TRANSPORT_TCP,
+    Transport.TLS: pj.PJSIP_TRANSPORT_TLS,
+}
+_SRTP = {
+    Srtp.OFF: pj.PJMEDIA_SRTP_DISABLED,
+    Srtp.OPTIONAL: pj.PJMEDIA_SRTP_OPTIONAL,
+    Srtp.REQUIRED: pj.PJMEDIA_SRTP_MANDATORY,
+}
 _OS_ERROR_BASE = 120_000
 """pjlib's PJ_ERRNO_START_SYS: the operating system's errno is added to it."""
 
@@ -92,12 +108,46 @@ def _bind(endpoint: pj.Endpoint, settings: Sip) -> int:
     config = pj.TransportConfig()
     config.port = settings.port
     config.boundAddress = str(settings.bind)
-    kind = pj.PJSIP_TRANSPORT_TCP if settings.transport is Transport.TCP else pj.PJSIP_TRANSPORT_UDP
+    if settings.transport is Transport.TLS:
+        _secure(config.tlsConfig, settings)
+    elif settings.srtp is not Srtp.OFF:
+        log.warning(
+            "sip.srtp is %s, but its keys travel in clear over %s: set sip.transport to tls", settings.srtp, settings.transport
+        )
     try:
-        transport = endpoint.transportCreate(kind, config)
+        transport = endpoint.transportCreate(_TRANSPORTS[settings.transport], config)
     except pj.Error as error:
         raise _bind_error(error, settings) from error
     return int(endpoint.transportGetInfo(transport).localName.rpartition(":")[2])
+
+
+def _secure(tls: pj.TlsConfig, settings: Sip) -> None:
+    """We have no certificate, so nobody can connect to us: the dialer's calls come over the connection that we made."""
+    tls.proto = pj.PJ_SSL_SOCK_PROTO_TLS1_2 | pj.PJ_SSL_SOCK_PROTO_TLS1_3
+    tls.msecTimeout = _HANDSHAKE_MS
+    tls.verifyServer = settings.tls_verify
+    if settings.tls_verify:
+        _check_authorities(settings.tls_ca)
+        tls.CaListFile = str(settings.tls_ca)
+    else:
+        log.warning("sip.tls_verify is false: any machine that answers at %s is taken for the dialer", settings.registrar)
+
+
+def _check_authorities(path: Path) -> None:
+    """pj would tell of a bad file with each connection only."""
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except OSError as error:
+        what = "has no certificate in it" if isinstance(error, ssl.SSLError) else f"cannot be read: {error.strerror}"
+        hint = "it should be a PEM file (BEGIN CERTIFICATE) of whoever signed the dialer's certificate"
+        raise SipError(f"sip.tls_ca: {path} {what}", hint=hint) from error
+
+
+def certificate_refused(tls: pj.TlsInfo) -> str:
+    """What is wrong with the far end's certificate, in OpenSSL's or pj's words; "" where nothing is."""
+    if not tls.verifyStatus:
+        return ""
+    return ", ".join(str(line).rstrip(".").lower() for line in tls.verifyMsgs) or f"verification status {tls.verifyStatus}"
 
 
 def _bind_error(error: pj.Error, settings: Sip) -> SipError:
@@ -129,6 +179,8 @@ def account_config(settings: Sip) -> pj.AccountConfig:
     # On the dialer's LAN there is no NAT: a contact rewritten in mid-call would only re-INVITE every caller.
     nat = config.natConfig
     nat.contactRewriteUse = nat.viaRewriteUse = nat.sipOutboundUse = 0
+    config.mediaConfig.srtpUse = _SRTP[settings.srtp]
+    config.mediaConfig.srtpSecureSignaling = 1 if settings.transport is Transport.TLS else 0
     rtp = config.mediaConfig.transportConfig
     rtp.port = settings.rtp_port
     # Twice what all calls need, so that a port rests before it is used again and late RTP meets nobody.
@@ -138,6 +190,18 @@ def account_config(settings: Sip) -> pj.AccountConfig:
     return config
 
 
+def new_contact_config(settings: Sip, turn: int) -> pj.AccountConfig:
+    """To modify the account with, so that its next REGISTER has the port of today's TCP or TLS connection in its Contact:
+    pj keeps the one of the first connection, where nobody is any more. No REGISTER may be under way.
+
+    pj makes a new Contact when an option of the registration changes; this one has no other effect, as we have no proxies.
+    """
+    config = account_config(settings)
+    config.regConfig.disableRegOnModify = True
+    config.regConfig.proxyUse = 0 if turn % 2 else config.regConfig.proxyUse
+    return config
+
+
 def registrar_uri(settings: Sip) -> str:
-    tail = ";transport=tcp" if settings.transport is Transport.TCP else ""
+    tail = "" if settings.transport is Transport.UDP else f";transport={settings.transport.value}"
     return f"sip:{settings.registrar}{tail}"

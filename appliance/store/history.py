@@ -32,13 +32,6 @@ def calls_since(database: Path, since: datetime) -> list[CallRecord]:
         return [record_of(row) for row in connection.execute(sql, (at,))]
 
 
-def one_call(database: Path, call_id: int) -> CallRecord | None:
-    """The call with its turns; None when there is no such call. Raises StoreError."""
-    with _reading(database) as connection:
-        row = connection.execute("SELECT * FROM calls WHERE id = ?", (call_id,)).fetchone()
-        return record_of(row, turns_of(connection, call_id)) if row else None
-
-
 def record_of(row: sqlite3.Row, turns: tuple[Turn, ...] = ()) -> CallRecord:
     """A row of `calls` as a record."""
     return CallRecord(

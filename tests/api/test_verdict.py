@@ -46,7 +46,7 @@ def test_no_registration_no_calls(state: RegistrationState, level: Level) -> Non
 
 def test_off_is_meant_while_draining() -> None:
     verdict = changed(draining=True, registration=Registration(RegistrationState.OFF, "unregistered"))
-    assert verdict == Verdict(Level.WARNING, ["draining: new calls are turned away"])
+    assert verdict == Verdict(Level.WARNING, ["draining: the box stops when the running calls have ended"])
 
 
 def test_the_worst_comes_first_and_decides() -> None:
@@ -73,7 +73,16 @@ def test_a_store_that_cannot_write_is_a_warning() -> None:
         (DialerHealth("vicidial", mailbox=1), "1 customers left a message in the phone's voicemail box: they met nobody"),
         (
             DialerHealth("vicidial", reachable=False, locked=True, detail="BAD"),
-            "the dialer refuses our password, mend it, then: sidetone outbox retry (BAD)",
+            "the dialer refuses our password: correct sidetone.toml and restart the box; if it was corrected on the dialer: "
+            "sidetone outbox retry (BAD)",
+        ),
+        (
+            DialerHealth("vicidial", reachable=True, detail="not permitted: add_dnc_phone"),
+            "the dialer: not permitted: add_dnc_phone",
+        ),
+        (
+            DialerHealth("vicidial", reachable=True, outbox_lost=4),
+            "4 entries of the outbox were lost, for the disk took none: sidetone reconcile",
         ),
     ],
 )

@@ -17,7 +17,6 @@ from appliance.calls.callbacks import (
     in_words,
     lead_now,
     resolve,
-    zone_of,
 )
 from appliance.config.settings import Callbacks
 
@@ -207,14 +206,6 @@ def test_the_settings_become_hours() -> None:
 def test_the_leads_clock() -> None:
     assert lead_now(datetime(2026, 11, 25, 20, 0, tzinfo=UTC), -5.0) == NOW
     assert lead_now(datetime(2026, 11, 25, 20, 0), 5.5) == datetime(2026, 11, 26, 1, 30)
-
-
-@pytest.mark.parametrize(
-    ("given_h", "used"),
-    [(None, -6.0), (99.0, -6.0), (-12.25, -6.0), (float("nan"), -6.0), (0.0, 0.0), (5.75, 5.75), (14.0, 14.0)],
-)
-def test_an_offset_that_cannot_be_is_none(given_h: float | None, used: float) -> None:
-    assert zone_of(given_h, -6.0) == used
 
 
 def test_the_dialers_clock() -> None:

@@ -15,7 +15,7 @@ def speak(caller: Caller, for_s: float, text: str | None = None) -> None:
     """So much speech, its text in the last row."""
     frames = round(for_s * RATE_HZ / FRAME_SAMPLES)
     for i in range(frames):
-        at = caller.tracker.now_samples + FRAME_SAMPLES
+        at = caller.tracker.last_speech_samples + round(caller.tracker.silence_s * RATE_HZ) + FRAME_SAMPLES
         row = Heard("c", at, 0.9, -20.0, -127.0, text if i == frames - 1 else None)
         caller.tracker.feed(caller.row(row))
 

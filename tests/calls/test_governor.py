@@ -174,7 +174,6 @@ def test_slow_waves_settle_below_what_was_too_much() -> None:
         changes += [lines] if lines is not None else []
     assert changes[:5] == [9, 8, 7, 6, 5]
     assert len(changes) <= 5 + 2 * (1200 / governor.REMEMBER_S)
-    assert g.proven == 5
 
 
 def test_a_silence_proves_nothing() -> None:
@@ -195,7 +194,6 @@ def test_what_was_measured_is_kept_by_calls() -> None:
     assert (g.measured[3].seconds, g.measured[3].sick_seconds, g.measured[3].gap_p95_ms) == (40, 0, 250.0)
     assert (g.measured[5].seconds, g.measured[5].sick_seconds, g.measured[5].gap_p95_ms) == (2, 2, 600.0)
     assert g.measured[4].path_p99_ms == 6.0
-    assert g.proven == 4
 
 
 LOADS = st.builds(

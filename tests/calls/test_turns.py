@@ -22,12 +22,17 @@ def question(slot: SlotKind) -> Question:
     )
 
 
+def now_samples(tracker: SpeechTracker) -> int:
+    """Audio time of the last row."""
+    return tracker.last_speech_samples + round(tracker.silence_s * RATE_HZ)
+
+
 def feed(tracker: SpeechTracker, pattern: str, *, text: str | None = None, gate_dbov: float = -127.0) -> SpeechTracker:
     """One frame per letter: S speech, s quiet speech, anything else silence."""
     for i, letter in enumerate(pattern):
         row = Heard(
             "c",
-            tracker.now_samples + FRAME_SAMPLES,
+            now_samples(tracker) + FRAME_SAMPLES,
             0.9 if letter in "Ss" else 0.1,
             {"S": -20.0, "s": -45.0}.get(letter, -70.0),
             -127.0,
@@ -87,7 +92,7 @@ def test_an_onset_needs_three_frames_of_four_and_starts_with_the_first() -> None
 
 def test_lost_rows_do_not_stretch_what_was_spoken() -> None:
     tracker = feed(SpeechTracker(), ".....S")
-    gap = tracker.now_samples + 5 * RATE_HZ
+    gap = now_samples(tracker) + 5 * RATE_HZ
     for i in range(3):
         tracker.feed(Heard("c", gap + i * FRAME_SAMPLES, 0.9, -20, -127))
     assert tracker.speech_samples == 4 * FRAME_SAMPLES
@@ -133,4 +138,4 @@ def test_a_stretch_is_counted_within_its_bounds(pattern: str) -> None:
     tracker = feed(SpeechTracker(), pattern)
     assert 0 <= tracker.speech_samples <= pattern.count("S") * FRAME_SAMPLES
     if tracker.active:
-        assert tracker.onset_samples + tracker.speech_samples <= tracker.last_speech_samples <= tracker.now_samples
+        assert tracker.onset_samples + tracker.speech_samples <= tracker.last_speech_samples <= now_samples(tracker)

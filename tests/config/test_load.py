@@ -120,6 +120,58 @@ def test_a_status_that_the_dialer_would_cut_or_misread_is_refused(tmp_path: Path
     assert problem.startswith("dialer.dispositions.completed: ")
 
 
+def test_what_is_only_too_long_is_told_so(tmp_path: Path) -> None:
+    told = {
+        status: problems_of(tmp_path, GOOD + VICIDIAL + f'[dialer.dispositions]\ncompleted = "{status}"\n')
+        for status in ("TOOLONGX", "A B", "TOO LONG X")
+    }
+    key = "dialer.dispositions.completed"
+    assert told["TOOLONGX"] == [f"{key}: is too long, it may have 6 characters at most"]
+    for status in ("A B", "TOO LONG X"):
+        assert told[status][0].startswith(f"{key}: has a character that is not allowed here")
+    [problem] = problems_of(tmp_path, GOOD + VICIDIAL.replace("9001", "9"))
+    assert "too short" in problem
+
+
+@pytest.mark.parametrize("url", ["192.0.2.10", "", "ftp://192.0.2.10", "http//192.0.2.10"])
+def test_an_address_that_is_none_is_told_with_one_that_is(tmp_path: Path, url: str) -> None:
+    problems = problems_of(tmp_path, GOOD + VICIDIAL.replace("http://192.0.2.10", url))
+    assert problems == ["dialer.vicidial.url: should be an address such as http://192.0.2.10"]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (GOOD.replace("hunter2hunter2", ""), "sip.password"),
+        (GOOD + VICIDIAL.replace("topsecret1", ""), "dialer.vicidial.password"),
+        (
+            GOOD + '[dialer.queue]\nmanager = "192.0.2.10"\nuser = "bot"\npassword = ""\nqueue = "sales"\n',
+            "dialer.queue.password",
+        ),
+    ],
+)
+def test_no_password_may_be_empty(tmp_path: Path, text: str, key: str) -> None:
+    assert problems_of(tmp_path, text) == [f"{key}: should not be empty"]
+
+
+@pytest.mark.parametrize(("section", "named"), [("[sip]", "sip"), ("[dialer.callbacks]\n" * 2, "dialer.callbacks")])
+def test_a_section_that_stands_there_twice_is_named(tmp_path: Path, section: str, named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(tmp_path, GOOD + section))
+    assert caught.value.hint == f"the section [{named}] stands there twice: put the keys under the first one"
+
+
+@pytest.mark.parametrize("kind", ["", VICIDIAL])
+def test_a_status_for_an_outcome_that_there_is_not_is_refused(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "c.toml").write_text(CAMPAIGN.read_text())
+    text = GOOD + kind + '[dialer.dispositions]\ncomplete = "OK"\nzzz = "OK"\ncut_short = "AICUT"\n'
+    (error,) = load_all(write(tmp_path, text), {}).errors
+    typo, other = error.problems
+    assert typo == "dialer.dispositions.complete: no call ends so, did you mean 'completed'?"
+    assert other.startswith("dialer.dispositions.zzz: no call ends so, there are ")
+    assert "wrong_number" in other
+
+
 def test_hours_that_leave_no_time_to_call_back_are_refused(tmp_path: Path) -> None:
     text = GOOD + "[dialer.callbacks]\nearliest = 18:00:00\nlatest = 09:00:00\n"
     assert problems_of(tmp_path, text) == ["dialer.callbacks.latest: must be later than dialer.callbacks.earliest"]
@@ -141,7 +193,7 @@ def test_every_problem_is_reported_at_once_with_its_key(tmp_path: Path) -> None:
     registrar = "bad host"
     username = "8600"
     port = "many"
-    transport = "tls"
+    transport = "sctp"
     codecs = []
     [engines]
     mind = ["scripted", "No Such"]

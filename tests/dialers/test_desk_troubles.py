@@ -13,6 +13,7 @@ from appliance.calls import effects, events
 from appliance.dialers.messages import Alarm, Correlated, LinesTold
 from appliance.dialers.protocol import DialerCall
 from appliance.dialers.vicidial.dialer import VicidialDialer
+from appliance.store import outbox as outbox_module
 from tests.dialers.box import SLOTS, Box, until
 from tests.fakes.vicidial import Double, FaultKind
 from tests.fakes.vicidial.plugin import vicidial
@@ -184,3 +185,16 @@ def test_in_shadow_mode_what_an_earlier_run_owes_waits(vicidial: Double, tmp_pat
     again = Box(vicidial, tmp_path)
     until(lambda: bool(vicidial.dnc()), "it was not delivered")
     again.stop()
+
+
+def test_what_neither_disk_nor_memory_could_keep_is_counted(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_module, "MAX_UNWRITTEN", 1)
+    calls = [box.call()[0] for _ in range(2)]
+    for _ in calls:
+        box.next(Correlated)
+    box.outbox._db.execute("PRAGMA query_only = 1")  # the disk takes nothing any more: SQLite itself says so
+    box.double.go_down()
+    for call in calls:
+        box.desk.perform(effects.OptOut(call, 1.0))
+    until(lambda: box.desk.health.outbox_lost > 0, "nothing was counted")
+    box.outbox._db.execute("PRAGMA query_only = 0")

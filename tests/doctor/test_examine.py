@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 
+from appliance.dialers.protocol import DialerCall
+from appliance.doctor import examine
+from appliance.doctor.findings import Level
+from appliance.doctor.line import LineReport
 from tests.box import Box, eventually
-from tests.doctor.site import vicidial
+from tests.doctor.site import campaign, settings, vicidial
 from tests.fakes.vicidial.double import Double
+from tests.fakes.vicidial.ledger import WRITES
 from tests.lab.asterisk.server import Asterisk
 from tests.lab.processes import HOST, free_ports
 
@@ -121,6 +126,18 @@ def test_beside_a_running_box_its_own_registration_is_told(box: Box, double: Dou
     double.check(printed)
 
 
+def test_a_stray_call_is_left_alone_in_shadow_mode(double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a copy: the one who really talks to the customer must not lose them to a human's queue."""
+    stray = DialerCall("V1221347110000000010", 10)
+    monkeypatch.setattr(examine, "examine_line", lambda *_, **__: LineReport([], [stray]))
+    site = settings(double, tmp_path)
+    shadow = site.model_copy(update={"dialer": site.dialer.model_copy(update={"shadow": True})})
+    found = {finding.check: finding for finding in examine.Examination(shadow, campaign(), lambda _: None).run()}
+    assert found["rescue"].level is Level.SKIP
+    assert "shadow mode" in found["rescue"].found
+    assert not {seen.function for seen in double.ledger.requests} & set(WRITES)
+
+
 def test_a_plain_pbx_has_only_the_checks_that_apply(box: Box, asterisk: Asterisk) -> None:
     box.settings["dialer"] = {"kind": "pbx"}
     box.write()
@@ -148,3 +165,15 @@ def test_settings_that_do_not_load_are_the_only_finding(box: Box) -> None:
     code, found, _ = doctor(box)
     assert (code, set(found)) == (2, {"settings"})
     assert "sip.port" in found["settings"]["found"]
+
+
+def test_each_problem_of_the_settings_is_a_line(box: Box) -> None:
+    box.settings["sip"] |= {"port": 99999, "pasword": "x"}
+    box.write()
+    done = box.command("doctor")
+    failed = [line.split(None, 2)[2] for line in done.stdout.splitlines() if line.startswith("FAIL  settings ")]
+    assert failed == [
+        f"{box.config}: sip.port: should be less than or equal to 65535",
+        f"{box.config}: sip.pasword: unknown key, did you mean 'password'?",
+    ]
+    assert done.stdout.splitlines()[-1].startswith("2 fail")

@@ -56,6 +56,15 @@ def test_statuses_of_our_own_are_a_warning_till_they_are_confirmed() -> None:
     assert statuses(Dialer(), campaign(), OURS).level is Level.PASS
 
 
+def test_what_says_nothing_of_the_person_is_not_human_answered() -> None:
+    told = statuses(Dialer(), campaign(), []).todo
+    assert "AIFAIL N" in told
+    for status in set(OURS) - {"AIFAIL"}:
+        assert f"{status} Y" in told
+    shared = statuses(Dialer(dispositions={"hung_up": "AIFAIL"}), campaign(), []).todo
+    assert "AIFAIL Y" in shared
+
+
 def test_a_status_that_was_added_to_the_table_later_is_not_confirmed() -> None:
     finding = statuses(Dialer(dispositions={"no_input": "SILENT"}), campaign(), OURS)
     assert (finding.level, finding.found.split(": ")[1]) == (Level.WARN, "SILENT")

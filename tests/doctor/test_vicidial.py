@@ -38,14 +38,14 @@ def double() -> Iterator[Double]:
         yield made
 
 
-def examine(double: Double, folder: Path, *, running: bool = False, **changes: object) -> ApiReport:
+def examine(double: Double, folder: Path, *, running: bool = False, shadow: bool = False, **changes: object) -> ApiReport:
     site = settings(double, folder, **changes)
 
     async def ask() -> ApiReport:
         assert site.dialer.vicidial is not None
-        client = Client(site.dialer.vicidial)
+        client = Client(site.dialer.vicidial, read_only=shadow)
         try:
-            return await examine_api(client, site.dialer.vicidial, 2, running=running)
+            return await examine_api(client, site.dialer.vicidial, 2, running=running, shadow=shadow)
         finally:
             await client.close()
 
@@ -90,7 +90,7 @@ def test_each_permission_is_missed_by_its_name_alone(double: Double, denied: str
     finding = by_check(report)[f"permission {denied}"]
     assert finding.level is Level.FAIL
     assert denied in finding.found
-    assert "API allowed list" in finding.todo
+    assert f"{denied} among its API Allowed Functions" in finding.todo
     granted = {f.check for f in report.findings if f.check.startswith("permission") and f.level is Level.PASS}
     assert granted == {f"permission {name}" for name in NEEDED if name != denied}
 
@@ -109,6 +109,47 @@ def test_a_user_without_the_agent_api_is_told(double: Double, tmp_path: Path) ->
     finding = by_check(examine(double, tmp_path))["permission ra_call_control"]
     assert finding.level is Level.FAIL
     assert "Agent API Access" in finding.todo
+
+
+@pytest.mark.parametrize(
+    ("field", "column", "functions"),
+    [
+        ("View Reports", "view_reports", {"agent_status", "logged_in_agents", "callid_info", "lead_callback_info"}),
+        ("Modify Leads", "modify_leads", {"lead_all_info", "update_lead", "update_log_entry"}),
+        ("Modify Lists", "modify_lists", {"add_dnc_phone"}),
+        ("Modify Remote Agents", "modify_remoteagents", {"update_remote_agent"}),
+    ],
+)
+def test_a_missing_right_is_told_by_its_field(
+    double: Double, field: str, column: str, functions: set[str], tmp_path: Path
+) -> None:
+    missing: dict[str, Any] = {column: 0}
+    double.set_user("apiuser", **missing)
+    found = by_check(examine(double, tmp_path))
+    told = {name for name in NEEDED if f"{field} 1" in found[f"permission {name}"].todo}
+    assert told == {name for name in NEEDED if found[f"permission {name}"].level is Level.FAIL} == functions
+
+
+@pytest.mark.parametrize("active", [True, False])
+@pytest.mark.parametrize("running", [True, False])
+def test_in_shadow_mode_nothing_is_sent_that_could_write(active: bool, running: bool, tmp_path: Path) -> None:
+    with Double() as double:
+        if active:
+            wait_for_lines(double, 2)
+        else:
+            double.set_remote_agent("9001", status="INACTIVE")
+            for user in ("9001", "9002"):
+                double.log_out(user)
+        report = examine(double, tmp_path, running=running, shadow=True)
+        assert not {seen.function for seen in double.ledger.requests} & set(WRITES)
+    found = by_check(report)
+    writes = {"ra_call_control", "update_lead", "update_log_entry", "add_dnc_phone", "update_remote_agent"}
+    skipped = {check for check, each in found.items() if each.level is Level.SKIP}
+    assert skipped == {*(f"permission {name}" for name in writes), "in-group SALESLINE"}
+    assert all("shadow mode" in found[check].found for check in skipped)
+    assert found["remote agent"].level is (Level.FAIL if active else Level.PASS)
+    assert ("its customers would meet silence" in found["remote agent"].found) is active
+    assert report.busy is active
 
 
 def test_an_old_build_is_a_warning_with_what_to_do(tmp_path: Path) -> None:
@@ -147,7 +188,9 @@ def test_a_web_server_without_the_api_fails_once_and_ends_it(
 
 def test_a_dialer_that_is_down(double: Double, tmp_path: Path) -> None:
     double.go_down()
-    assert failing(examine(double, tmp_path, url="http://127.0.0.1:9/")) == {"agent API": Level.FAIL}
+    (finding,) = examine(double, tmp_path, url="http://127.0.0.1:9/").findings
+    assert (finding.check, finding.level) == ("agent API", Level.FAIL)
+    assert "http://127.0.0.1:9/agc/api.php: " in finding.found
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.sip.registration import (
+    BACKOFF_MAX_S,
     LEAVE_S,
     REFUSED_RETRY_S,
     Action,
@@ -259,6 +260,32 @@ def test_a_connection_lost_while_it_was_lost_already_is_no_news() -> None:
     subject.handle_timer(3)
     assert subject.state is State.LOST
     assert subject.on_transport_lost(3.5) == []
+
+
+def test_an_untrusted_certificate_is_told_once_until_we_are_accepted() -> None:
+    subject = machine()
+    subject.register(0)
+    (told,) = subject.on_untrusted(0.1, "the certificate is untrusted")
+    assert isinstance(told, RegistrationChanged)
+    assert told.state is State.LOST
+    assert "the certificate is untrusted" in told.detail
+    assert subject.on_answer(0.1, 0, "Service Unavailable", 0) == []
+    retry = sends(subject.handle_timer(0.1 + BACKOFF_MAX_S))
+    assert SendRegister in retry
+    assert subject.on_untrusted(4.2, "the certificate is untrusted") == []
+    assert states(subject.on_answer(5, 200, "OK", 300)) == [State.REGISTERED]
+    assert states(subject.on_untrusted(9, "the certificate has expired")) == [State.LOST]
+    assert states(subject.on_untrusted(10, "the certificate is untrusted")) == [State.LOST]
+
+
+@pytest.mark.parametrize("state", [State.OFF, State.REFUSED])
+def test_a_certificate_is_no_matter_where_nothing_is_tried(state: State) -> None:
+    subject = machine()
+    if state is State.REFUSED:
+        subject.register(0)
+        subject.on_answer(0.1, 403, "Forbidden", 0)
+    assert subject.on_untrusted(1, "the certificate is untrusted") == []
+    assert subject.state is state
 
 
 def test_a_dialer_that_dies_after_refusing_us_is_probed_again() -> None:

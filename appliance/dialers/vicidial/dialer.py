@@ -73,6 +73,12 @@ class VicidialDialer:
     def can_transfer(self) -> bool:
         return bool(self._settings.transfer_to)
 
+    async def probe(self) -> None:
+        """Both APIs' versions, which need no password: a wrong one is not tried again by this."""
+        for api in Api:
+            with contextlib.suppress(VicidialError):
+                await self.client.version(api)
+
     def unlock(self) -> None:
         """An operator says that the password is right now: try again."""
         self.client.unlock()

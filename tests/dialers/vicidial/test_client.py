@@ -327,7 +327,7 @@ def test_a_wrong_password_is_tried_once_by_many_at_once(answer: str, caplog: pyt
             with pytest.raises(VicidialError) as refused:
                 await control(client)
             assert refused.value.trouble is Trouble.LOCKED
-            assert refused.value.hint
+            assert "restart the box; if it was corrected on the dialer: sidetone outbox retry" in refused.value.hint
             assert len(site.asked) == 1
             assert client.health.locked
             client.unlock()
@@ -405,7 +405,8 @@ def test_nobody_listens() -> None:
         with pytest.raises(VicidialError) as lost:
             await control(client)
         assert lost.value.trouble is Trouble.UNREACHABLE
-        assert str(settings.url) in lost.value.hint
+        assert f"{settings.url}agc/api.php: " in lost.value.message
+        assert f"{settings.url}agc/api.php: " in client.health.detail
         await client.close()
 
     run(scenario())

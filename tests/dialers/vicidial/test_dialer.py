@@ -498,3 +498,16 @@ def test_an_old_build_of_the_double_is_told_so_too() -> None:
 
         assert run(scenario()).how is Control.LEG
         assert site.ledger.writes == []
+
+
+def test_a_dialer_that_is_away_is_known_without_a_call(site: Double, settings: Settings) -> None:
+    async def work(dialer: VicidialDialer) -> list[bool | None]:
+        seen = [dialer.health.reachable]
+        for change in (lambda: None, site.go_down, site.come_up):
+            change()
+            await dialer.probe()
+            seen.append(dialer.health.reachable)
+        return seen
+
+    assert ask(settings, work) == [None, True, False, True]
+    assert {seen.function for seen in site.ledger.requests} == {"version"}

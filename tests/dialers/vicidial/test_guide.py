@@ -1,13 +1,15 @@
-"""The API user of docs/vicidial.md, made on the double as its table says: is it enough for the client, and not more?"""
+"""docs/vicidial.md as it is written: its API user is made on the double, its settings are read."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from appliance.config.settings import Settings as BoxSettings
 from appliance.dialers.vicidial.client import Callback, Client, Stage
 from appliance.dialers.vicidial.fields import LeadChange, Status
 from appliance.dialers.vicidial.wire import OPEN, Api, Function, Trouble, VicidialError
@@ -50,7 +52,7 @@ def functions() -> list[str]:
 
 def as_the_guide_says(site: Double) -> None:
     nothing = dict.fromkeys(COLUMNS.values(), 0)
-    site.set_user("apiuser", **(nothing | values()), api_allowed_functions=" ".join(functions()))
+    site.set_user("apiuser", password=None, **(nothing | values()), api_allowed_functions=" ".join(functions()))
 
 
 def everything(client: Client, call: str, lead: int) -> list[Callable[[], Awaitable[object]]]:
@@ -76,7 +78,9 @@ def everything(client: Client, call: str, lead: int) -> list[Callable[[], Awaita
 def troubles(site: Double, settings: Settings) -> list[Trouble]:
     """Of everything that the client can ask for, with a call on the line."""
     lead = site.next_lead()
+    assert lead is not None
     call = site.call_answered(lead, "SIP/carrier-1")
+    assert call is not None
 
     async def ask() -> list[Trouble]:
         client, found = Client(settings()), []
@@ -101,7 +105,7 @@ def test_the_user_of_the_guide_may_do_all_that_the_client_ever_asks_for(site: Do
 @pytest.mark.parametrize("column", COLUMNS.values())
 def test_no_value_of_the_guide_can_be_left_out(site: Double, settings: Settings, column: str) -> None:
     as_the_guide_says(site)
-    site.set_user("apiuser", **{column: values()[column] - 1})
+    site.set_user("apiuser", password=None, **{column: values()[column] - 1})
     assert troubles(site, settings)
 
 
@@ -110,3 +114,11 @@ def test_the_functions_of_the_guide_are_those_of_the_client_that_need_a_permissi
     assert set(functions()) == needed
     assert set(LEAST_PRIVILEGE.split()) == needed
     assert len(functions()) == len(needed)
+
+
+def test_the_settings_of_the_guide_are_good_ones() -> None:
+    block = re.search(r"^```toml\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    assert block is not None
+    made = BoxSettings.model_validate({"campaign": "campaign.toml", **tomllib.loads(block[1])})
+    assert made.dialer.vicidial is not None
+    assert made.dialer.pauses_slowly
