@@ -503,7 +503,8 @@ def test_an_old_build_of_the_double_is_told_so_too() -> None:
 def test_a_dialer_that_is_away_is_known_without_a_call(site: Double, settings: Settings) -> None:
     async def work(dialer: VicidialDialer) -> list[bool | None]:
         seen = [dialer.health.reachable]
-        for change in (lambda: None, site.go_down, site.come_up):
+        changes: tuple[Callable[[], object], ...] = (list, site.go_down, site.come_up)
+        for change in changes:
             change()
             await dialer.probe()
             seen.append(dialer.health.reachable)
