@@ -346,7 +346,7 @@ def test_sigterm_lets_calls_go_on_then_says_goodbye(box: Box, dialer: WireDialer
     assert not dialer.ended_by_us
     done = box.command("status")
     assert done.returncode == 1
-    assert done.stdout.startswith("WARNING: draining: new calls are turned away\n")
+    assert done.stdout.startswith("WARNING: draining: the box stops when the running calls have ended\n")
     eventually(lambda: dialer.ended_by_us, "a BYE after the goodbye")
     assert box.ended(5) == 0
     assert_unharmed(caller, began)
