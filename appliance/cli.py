@@ -80,6 +80,28 @@ def _parser() -> argparse.ArgumentParser:
     calls.add_argument("-n", type=_positive, default=20, metavar="N", help="how many (%(default)s)")
     calls.add_argument("--json", action="store_true", help="as one JSON array")
 
+    drain = with_config(command("drain", _drain, "ask the running appliance to take no new calls and stop after the last one"))
+    drain.add_argument(
+        "--limit", type=_limit, metavar="S", help="seconds that running calls may go on (limits.drain_s of the settings)"
+    )
+
+    _dialer_commands(command, with_config)
+
+    bench = command("bench", None, "measure this machine").add_subparsers(title="benches", required=True, metavar="BENCH")
+    media = bench.add_parser("media", help="own media path under load, with engines that do no work")
+    media.set_defaults(command=_bench_media)
+    media.add_argument(
+        "--calls", type=_counts, default="10,32", metavar="N,N", help="how many calls, one run each (%(default)s)"
+    )
+    media.add_argument("--seconds", type=_seconds, default=15.0, metavar="S", help="how long each run measures (%(default)s)")
+    media.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    return parser
+
+
+def _dialer_commands(
+    command: Callable[..., argparse.ArgumentParser], with_config: Callable[[argparse.ArgumentParser], argparse.ArgumentParser]
+) -> None:
+    """What concerns the dialer and not the calls that are up."""
     owed = "The exit code is 1 when something is parked or older than five minutes, else 0."
     outbox = with_config(command("outbox", _outbox, "list what is owed to the dialer, or try again what was parked", owed))
     outbox.add_argument(
@@ -90,11 +112,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     outbox.add_argument("--all", action="store_true", help="also what was delivered in the last 30 days")
     outbox.add_argument("--json", action="store_true", help="as one JSON array")
-
-    drain = with_config(command("drain", _drain, "ask the running appliance to take no new calls and stop after the last one"))
-    drain.add_argument(
-        "--limit", type=_limit, metavar="S", help="seconds that running calls may go on (limits.drain_s of the settings)"
-    )
 
     found = "The exit code is a monitoring plugin's: 0 all is well, 1 a warning, 2 something fails, 3 nothing could be seen."
     doctor = with_config(command("doctor", _doctor, "examine the way to the dialer, and say what to do about a fault", found))
@@ -115,16 +132,6 @@ def _parser() -> argparse.ArgumentParser:
     for sub in (reconcile, shadow):
         sub.add_argument("--hours", type=_hours, default=24.0, metavar="N", help="how far back (%(default)g)")
         sub.add_argument("--json", action="store_true", help="print one JSON object")
-
-    bench = command("bench", None, "measure this machine").add_subparsers(title="benches", required=True, metavar="BENCH")
-    media = bench.add_parser("media", help="own media path under load, with engines that do no work")
-    media.set_defaults(command=_bench_media)
-    media.add_argument(
-        "--calls", type=_counts, default="10,32", metavar="N,N", help="how many calls, one run each (%(default)s)"
-    )
-    media.add_argument("--seconds", type=_seconds, default=15.0, metavar="S", help="how long each run measures (%(default)s)")
-    media.add_argument("--json", action="store_true", help="print one JSON object as the last line")
-    return parser
 
 
 def _run(args: argparse.Namespace) -> int:
