@@ -40,7 +40,6 @@ _DAYS_OF_MONTH = (
     | {f"{ten} {w}": n + k for ten, n in (("twenty", 20), ("thirty", 30)) for w, k in ORDINALS.items() if k < 10 and n + k < 32}
     | {f"{n}{suffix}": n for n in range(1, 32) for suffix in ("", " st", " nd", " rd", " th")}
 )
-_UNIT_MIN = {"minute": 1, "hour": 60}
 _UNIT_DAYS = {"day": 1, "week": 7, "month": 30}
 AFTER_MIN = 15  # "after five"
 BEFORE_MIN = 30  # "before ten"
